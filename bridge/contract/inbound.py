@@ -1,0 +1,111 @@
+"""What producers send on RabbitMQ: one header and many payloads a transaction.
+
+The rules are the public contract; `bridge.envelope` applies them. Every limit stands here, once.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final, Literal
+
+import msgspec
+
+HEADER_TYPE: Final = "brh.header.v1"
+PAYLOAD_TYPE: Final = "brh.payload.v1"
+
+TRANSACTION_ID: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+SERIES_TYPE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+TRANSACTION_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+HEADER_MAX_BYTES: Final = 1 << 20
+PAYLOAD_MAX_BYTES: Final = 256 << 20
+SERIES_MAX: Final = 1_000
+TOTAL_COUNT_MAX: Final = 1_000_000
+SMALL_PAYLOAD_BYTES: Final = 256 << 10
+"""Payloads below this belong on the queue of small ones, where many are taken at once."""
+TIMEOUT_MIN_S: Final = 1
+TIMEOUT_MAX_S: Final = 6 * 24 * 3600
+"""Azure drops uncommitted blocks after seven days without a Put Block; one day is kept as reserve."""
+
+
+class RejectionCode(StrEnum):
+    """Why a message was refused. The strings are public and stable."""
+
+    BAD_TYPE = "bad-type"
+    BAD_TRANSACTION_ID = "bad-transaction-id"
+    BAD_SERIES_TYPE = "bad-series-type"
+    BAD_ORDINAL = "bad-ordinal"
+    BAD_TOTAL_COUNT = "bad-total-count"
+    BAD_HEADER_BODY = "bad-header-body"
+    HEADER_TOO_LARGE = "header-too-large"
+    PAYLOAD_TOO_LARGE = "payload-too-large"
+    DIGEST_MISMATCH = "digest-mismatch"
+    LENGTH_MISMATCH = "length-mismatch"
+    TOO_MANY_SERIES = "too-many-series"
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A message that can never be accepted: a value, because refusing is a normal day's work."""
+
+    code: RejectionCode
+    reason: str
+
+
+class SeriesSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One series that a header announces."""
+
+    type: str
+    total_count: int | None = None
+    """None: the payloads tell. 0: an empty series."""
+    content_type: str | None = None
+
+
+class Timeouts(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Waiting limits of one transaction in seconds; None: the default of its type."""
+
+    idle_s: float | None = None
+    awaiting_s: float | None = None
+
+
+class Header(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a transaction consists of, as its first accepted header says."""
+
+    series: tuple[SeriesSpec, ...]
+    transaction_type: str = "default"
+    timeouts: Timeouts = Timeouts()
+    on_timeout: Literal["abandon", "partial"] | None = None
+    on_conflict: Literal["fail", "keep-first"] | None = None
+    labels: dict[str, str] = {}
+
+
+class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """W3C trace context, carried from the producer to the notification."""
+
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+class HeaderMessage(msgspec.Struct, frozen=True):
+    """A header message that keeps the contract."""
+
+    transaction: str
+    header: Header
+    digest: str
+    """Of the body as a JSON value: equal for the same value in any spelling."""
+    reply_to: str | None
+    trace: Trace
+
+
+class PayloadMessage(msgspec.Struct, frozen=True):
+    """Everything known of a payload before its first body byte."""
+
+    transaction: str
+    series: str
+    ordinal: int
+    total_count: int
+    size: int
+    """Bytes."""
+    sha256: str | None
+    """Lower-case hex that the body must have, to be verified while it streams."""
+    trace: Trace

@@ -1,0 +1,98 @@
+"""What consumers and operators get: the outcome document, its CloudEvent, problems.
+
+Times are RFC 3339 strings in UTC with milliseconds here, because these documents are read by other people's programs.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import msgspec
+
+Stage = Literal["ingest", "await", "assemble", "notify"]
+Ranges = tuple[tuple[int, int], ...]
+"""Inclusive ranges of ordinals, ascending."""
+
+PROBLEM_TYPE_PREFIX: Final = "urn:brh:problem:"
+CLOUDEVENT_CONTENT_TYPE: Final = "application/cloudevents+json"
+
+
+class Public(msgspec.Struct, frozen=True, rename="camel"):
+    """A document of the public interface: JSON with camelCase members, absent values as null."""
+
+
+class Problem(Public, frozen=True):
+    """RFC 9457 problem with the members that say what went wrong where, and whether trying again can help."""
+
+    code: str
+    title: str
+    detail: str
+    stage: Stage
+    occurred_at: str
+    retryable: bool = False
+    terminal: bool = True
+    missing: dict[str, Ranges | None] | None = None
+    """Per series the ordinals that are missing; null for a series of which nothing is known."""
+    type: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.type:
+            msgspec.structs.force_setattr(self, "type", PROBLEM_TYPE_PREFIX + self.code)
+
+
+class Part(Public, frozen=True):
+    """One committed blob of a series."""
+
+    uri: str
+    bytes: int
+    etag: str
+    crc64: str
+
+
+class SeriesResult(Public, frozen=True):
+    """One series of an outcome; its parts, in order, are the result."""
+
+    series_type: str
+    total_count: int | None
+    bytes: int
+    content_type: str | None
+    parts: tuple[Part, ...]
+
+
+class OutcomeTimestamps(Public, frozen=True):
+    """Milestones of a transaction up to its outcome."""
+
+    created: str | None
+    header_received: str | None
+    completed: str
+
+
+class Outcome(Public, frozen=True):
+    """`_outcome.json`: the one decision about a transaction."""
+
+    transaction_id: str
+    transaction_type: str
+    outcome: Literal["Completed", "Failed", "Abandoned"]
+    partial: bool
+    outcome_uri: str
+    series: tuple[SeriesResult, ...]
+    problem: Problem | None
+    timestamps: OutcomeTimestamps
+
+
+class Told(Public, frozen=True):
+    """`_told.json`: the outcome was told to everybody who must hear it."""
+
+    notification_id: str
+    told_at: str
+
+
+def rfc3339(moment: datetime) -> str:
+    """The moment in UTC with milliseconds, such as `2026-01-31T12:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> datetime:
+    """The moment that `rfc3339` wrote. Raises ValueError."""
+    return datetime.fromisoformat(text)

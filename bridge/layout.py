@@ -1,0 +1,83 @@
+"""Where bytes live: blob names, block ids and sizes. Pure.
+
+Everything follows from a transaction's names and a series' `total_count`, so any number of bridges agree without
+talking to each other, and a block list alone tells what was received.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+MIB: Final = 1 << 20
+SHORT_SERIES: Final = 1_024
+"""Up to this total count a series has one part with small sub-blocks."""
+
+HEADER_BLOB: Final = "_header.json"
+OUTCOME_BLOB: Final = "_outcome.json"
+TOLD_BLOB: Final = "_told.json"
+
+_BLOCK_ID = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{16})")
+
+
+def sub_block_bytes(total_count: int) -> int:
+    """Size of the blocks that a payload is cut into; the last one may be shorter."""
+    return 8 * MIB if total_count <= SHORT_SERIES else 32 * MIB
+
+
+def ordinals_per_part(total_count: int) -> int:
+    """How many ordinals one blob holds: 4,096 payloads of 250 MB in 32 MiB blocks stay below Azure's 50,000 blocks."""
+    return 1_024 if total_count <= SHORT_SERIES else 4_096
+
+
+def part_of(ordinal: int, total_count: int) -> int:
+    """Number of the part, from 0, that an ordinal, from 1, belongs to."""
+    return (ordinal - 1) // ordinals_per_part(total_count)
+
+
+def part_count(total_count: int) -> int:
+    """How many parts a series has; an empty series has one part of 0 bytes."""
+    return max(1, -(-total_count // ordinals_per_part(total_count)))
+
+
+def part_ordinals(part: int, total_count: int) -> range:
+    """The ordinals of a part."""
+    size = ordinals_per_part(total_count)
+    return range(part * size + 1, min(total_count, (part + 1) * size) + 1)
+
+
+def part_name(transaction: str, series: str, part: int) -> str:
+    """Name of a part's blob in the container."""
+    return f"{transaction}/{series}/part-{part:05d}"
+
+
+def record_name(transaction: str, record: str) -> str:
+    """Name of one of the write-once records (`HEADER_BLOB`, `OUTCOME_BLOB`, `TOLD_BLOB`) in the container."""
+    return f"{transaction}/{record}"
+
+
+class BlockId(NamedTuple):
+    """What an uncommitted block holds; its text is the block's id, so an id never denotes two contents.
+
+    The same bytes staged again overwrite themselves; other bytes for the same ordinal get another id.
+    """
+
+    first: int
+    """First ordinal in the block."""
+    count: int
+    """How many ordinals: more than one only for a run of small payloads."""
+    sub: int
+    """Which sub-block of the payload, from 0."""
+    nsub: int
+    """Of how many; 0 marks an empty payload, whose one-byte block is never committed (Azure refuses empty blocks)."""
+    crc64: int
+    """CRC-64/NVME of the block's bytes."""
+
+    def __str__(self) -> str:
+        return f"{self.first:08x}.{self.count:03x}.{self.sub:03x}.{self.nsub:03x}.{self.crc64:016x}"
+
+    @classmethod
+    def parse(cls, text: str) -> BlockId | None:
+        """The id in the text; None when it is not one of ours."""
+        found = _BLOCK_ID.fullmatch(text)
+        return cls(*(int(group, 16) for group in found.groups())) if found else None

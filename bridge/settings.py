@@ -1,0 +1,94 @@
+"""Settings of the systems that every process talks to, and of the bridge itself.
+
+Read from `BRH_*` variables, `.env` and a directory of secret files (`BRH_SECRETS_DIR`). Each process has its own
+class with only the groups it needs. `load` turns everything that is wrong into one sentence that names each variable.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bridge.contract.inbound import PAYLOAD_MAX_BYTES
+
+
+class SettingsError(Exception):
+    """The settings are wrong: set the variables that are named, in the environment or in `.env`."""
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="BRH_", env_file=".env", secrets_dir=os.environ.get("BRH_SECRETS_DIR"), extra="ignore", frozen=True
+    )
+
+
+class InstanceSettings(_Settings):
+    """Who we are among several installations."""
+
+    instance: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+    """Last segment of the `source` of every CloudEvent."""
+    namespace: str = Field("brh", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+    """Prefix of Kafka topics and consumer groups, so that installations can share a cluster."""
+
+
+class AmqpSettings(_Settings):
+    """RabbitMQ."""
+
+    amqp_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+
+
+class KafkaSettings(_Settings):
+    """Kafka."""
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    partitions: int = Field(64, ge=1, le=1_024)
+    """Of each topic; fixed for the life of an installation, because it decides who owns a transaction."""
+    replication_factor: int = Field(1, ge=1, le=9)
+    """Of the topics that `brh setup` creates; 3 outside development."""
+    produce_timeout_s: float = Field(60, ge=1, le=600)
+    """How long a record may take to be acknowledged before the attempt counts as failed."""
+
+
+class BlobSettings(_Settings):
+    """Azure Blob Storage: either a connection string (emulator, development) or an account and its own identity."""
+
+    blob_connection_string: SecretStr | None = None
+    blob_account_url: str | None = None
+    blob_container: str = Field("results", pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")
+    blob_api_version: str = "2026-06-06"
+    """Pinned: the client's own default may be newer than what a region or the emulator has."""
+
+
+class BridgeSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings):
+    """The bridge process."""
+
+    lanes: int = Field(4, ge=1, le=64)
+    """Large payloads in hand at once."""
+    small_prefetch: int = Field(100, ge=1, le=2_000)
+    """Small payloads in hand at once."""
+    header_prefetch: int = Field(100, ge=1, le=2_000)
+    """Headers in hand at once."""
+    blocks_in_flight: int = Field(4, ge=1, le=64)
+    """Blocks of one payload that are sent to storage at once."""
+    payload_max_bytes: int = Field(PAYLOAD_MAX_BYTES, ge=1, le=PAYLOAD_MAX_BYTES)
+    """Larger payloads are rejected."""
+    hold_max_s: float = Field(1_200, ge=1, le=1_500)
+    """How long a delivery is held while storage or Kafka fail, before it is given back to the queue. Below the
+    broker's consumer timeout (30 min by default), which would close the channel instead."""
+    bridge_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
+    """Name of this bridge in logs; made from host and process id when empty."""
+
+
+_S = TypeVar("_S", bound=BaseSettings)
+
+
+def load(cls: type[_S]) -> _S:
+    """The settings of a process. Raises SettingsError naming every wrong variable."""
+    try:
+        return cls()
+    except ValidationError as error:
+        wrong = [f"BRH_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("; ".join(wrong)) from None
