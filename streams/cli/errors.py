@@ -1,0 +1,27 @@
+"""Errors of the command line: one sentence, a code, a remedy, and an exit code that scripts can rely on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_NOT_FOUND: Final = 3
+EXIT_NOT_READY: Final = 4
+EXIT_DATA_WRONG: Final = 5
+
+
+class CliError(click.ClickException):
+    """Ends a command: `what happened (code)` and `what to do` on stderr."""
+
+    def __init__(self, message: str, *, code: str, remedy: str, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(f"{message} ({code})\n{remedy}")
+        self.code = code
+        self.remedy = remedy
+        self.exit_code = exit_code
+
+    def show(self, file: object = None) -> None:
+        """Print to stderr, whatever `file` is: stdout belongs to the command's answer."""
+        click.echo(f"brh: {self.message}", err=True)

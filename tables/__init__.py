@@ -1,0 +1,9 @@
+"""What we know: pure rules over frozen records, and the changelog-backed tables that keep the facts.
+
+transaction  what is known of one transaction
+ordinals     sets of ordinals, and their ranges
+rules        the state machine: advance, due, deadline, explain   <- the file to read first
+effects      what a transaction wants done
+receipts     facts <-> table rows
+projection   a transaction as the public interface shows it
+"""
