@@ -7,7 +7,9 @@ talking to each other, and a block list alone tells what was received.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 MIB: Final = 1 << 20
 SHORT_SERIES: Final = 1_024
@@ -56,7 +58,7 @@ def record_name(transaction: str, record: str) -> str:
     return f"{transaction}/{record}"
 
 
-class BlockId(NamedTuple):
+class BlockId(msgspec.Struct, frozen=True, order=True):
     """What an uncommitted block holds; its text is the block's id, so an id never denotes two contents.
 
     The same bytes staged again overwrite themselves; other bytes for the same ordinal get another id.

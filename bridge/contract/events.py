@@ -7,12 +7,15 @@ order, into what is known of a transaction. Decoding is strict: what does not fi
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bridge.contract.inbound import Header, Trace
+from bridge.contract.inbound import TOTAL_COUNT_MAX, Header, Trace
 from bridge.contract.outbound import Problem
+
+_Ordinal = Annotated[int, msgspec.Meta(ge=1, le=TOTAL_COUNT_MAX)]
+_Crc64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 
 OutcomeKind = Literal["Completed", "Failed", "Abandoned"]
 
@@ -36,19 +39,29 @@ class HeaderReceived(Event, frozen=True):
 
 
 class Staged(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """The ordinals `first` .. `first + count - 1` of a series are staged as uncommitted blocks."""
+    """The ordinals `first` .. `first + count - 1` of a series are staged as uncommitted blocks.
+
+    This version stages every payload by itself, so it reads no other `count` than 1.
+    """
 
     series: str
-    first: int
-    count: int
-    """1, or a power of two for a run of small payloads that share one block."""
-    total_count: int
-    sizes: tuple[int, ...]
+    first: _Ordinal
+    count: Annotated[int, msgspec.Meta(ge=1, le=1)]
+    total_count: _Ordinal
+    sizes: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     """Bytes of each ordinal."""
-    crc64s: tuple[str, ...]
-    """CRC-64/NVME of each ordinal's payload, 16 hex digits."""
-    blocks: tuple[str, ...]
-    """CRC-64/NVME of each block in order, 16 hex digits; none for an empty payload."""
+    crc64s: tuple[_Crc64, ...]
+    """CRC-64/NVME of each ordinal's payload."""
+    blocks: tuple[_Crc64, ...]
+    """CRC-64/NVME of each block in order; none for an empty payload."""
+
+    def __post_init__(self) -> None:
+        if self.first + self.count - 1 > self.total_count:
+            raise ValueError("ordinals beyond the total count")
+        if not len(self.sizes) == len(self.crc64s) == self.count:
+            raise ValueError("sizes and crc64s must have one entry an ordinal")
+        if bool(self.blocks) != any(self.sizes):
+            raise ValueError("an empty payload has no blocks, any other at least one")
 
 
 class PayloadsStaged(Event, frozen=True):
@@ -94,7 +107,7 @@ AnyEvent = HeaderReceived | PayloadsStaged | Delivered | DeliveryRefused | Tick
 EVENT_MAX_BYTES: Final = 4 << 20
 """Of one record. A header may have 1 MiB in its body, and the facts of a batch are cut to stay below."""
 
-_decoder = msgspec.json.Decoder(AnyEvent)
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder()
 
 

@@ -1,0 +1,76 @@
+"""Taking one staged payload into its series: new, duplicate, or in conflict with what came first. Pure."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from msgspec.structs import replace
+
+from bridge.contract.events import Staged
+from bridge.layout import BlockId, part_of, sub_block_bytes
+from tables import ordinals
+from tables.contents import digest
+from tables.effects import block_hash
+from tables.transaction import PartTally, Series
+
+
+class Taken(Enum):
+    """What became of a staged payload."""
+
+    NEW = auto()
+    DUPLICATE = auto()
+    OTHER_BYTES = auto()
+    """The ordinal is there already, with other content."""
+    OTHER_TOTAL = auto()
+    """The series is known to have another total count."""
+
+
+def block_ids(staged: Staged) -> tuple[str, ...]:
+    """Ids of the blocks that hold a staged payload."""
+    nsub = len(staged.blocks)
+    return tuple(
+        str(BlockId(staged.first, staged.count, sub, nsub, int(crc64, 16))) for sub, crc64 in enumerate(staged.blocks)
+    )
+
+
+def take(series: Series, staged: Staged) -> tuple[Series, Taken]:
+    """The series after a staged payload. What came first stays; the loser's blocks are excluded from the commit."""
+    content = digest(staged.sizes[0], staged.crc64s[0])
+    known = series.contents.get(staged.first)
+    if series.total_count not in (None, staged.total_count):
+        same_blocks = known == content and sub_block_bytes(series.total_count or 0) == sub_block_bytes(
+            staged.total_count
+        )
+        return (series if same_blocks else _exclude(series, staged)), Taken.OTHER_TOTAL
+    if known is None:
+        return _add(series, staged, content), Taken.NEW
+    if known == content:
+        return series, Taken.DUPLICATE
+    return _exclude(series, staged), Taken.OTHER_BYTES
+
+
+def _exclude(series: Series, staged: Staged) -> Series:
+    return replace(series, excluded=series.excluded | set(block_ids(staged)))
+
+
+def _add(series: Series, staged: Staged, content: bytes) -> Series:
+    ids = block_ids(staged)
+    part = part_of(staged.first, staged.total_count)
+    tally = series.parts.get(part, PartTally())
+    tally = PartTally(
+        ordinals=tally.ordinals + 1,
+        blocks=tally.blocks + len(ids),
+        bytes=tally.bytes + staged.sizes[0],
+        digest=(tally.digest + sum(map(block_hash, ids))) % (1 << 128),
+    )
+    return replace(
+        series,
+        total_count=staged.total_count,
+        received=series.received | ordinals.interval(staged.first, 1),
+        received_count=series.received_count + 1,
+        bytes=series.bytes + staged.sizes[0],
+        contents=series.contents.with_digest(staged.first, content),
+        parts={**series.parts, part: tally},
+        # Bytes that lost against another total count may be the very ones that are accepted now.
+        excluded=series.excluded - set(ids) if series.excluded else series.excluded,
+    )

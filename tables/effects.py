@@ -1,0 +1,85 @@
+"""What a transaction wants done, as plain data on Kafka's deliveries topic.
+
+An effect is computed from the state alone and carries an id made from what it means, so sending it twice, or again
+after a crash, is harmless.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from bridge.contract.events import OutcomeKind
+from bridge.contract.inbound import Trace
+from bridge.contract.outbound import Problem
+
+EFFECT_MAX_BYTES: Final = 4 << 20
+
+
+class PartPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """How to recognise the accepted blocks of one part among all that are staged."""
+
+    part: int
+    ordinals: int
+    blocks: int
+    bytes: int
+    digest: str
+    """32 hex digits: sum modulo 2^128 of the hashes of the accepted block ids."""
+
+
+class SeriesPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One series to assemble; no parts where the verdict is not Completed."""
+
+    series: str
+    total_count: int | None
+    content_type: str | None = None
+    parts: tuple[PartPlan, ...] = ()
+    excluded: tuple[str, ...] = ()
+    """Ids of staged blocks that lost a conflict and must not be picked."""
+
+
+class Deliver(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
+    """Commit the series, write the outcome, tell the consumers."""
+
+    id: str
+    transaction: str
+    transaction_type: str
+    outcome: OutcomeKind
+    created: datetime
+    series: tuple[SeriesPlan, ...]
+    header_received: datetime | None = None
+    problem: Problem | None = None
+    reply_to: str | None = None
+    trace: Trace = Trace()
+
+
+def delivery_id(transaction: str, outcome: OutcomeKind) -> str:
+    """The id of the one delivery a transaction can want with this outcome."""
+    return blake2b(f"deliver/{transaction}/{outcome}".encode(), digest_size=16).hexdigest()
+
+
+def block_hash(block_id: str) -> int:
+    """What one accepted block adds to the digest of its part."""
+    return int.from_bytes(blake2b(block_id.encode(), digest_size=16).digest(), "big")
+
+
+def digest_text(digest: int) -> str:
+    """The digest of a part as plans carry it."""
+    return f"{digest % (1 << 128):032x}"
+
+
+_decoder = msgspec.json.Decoder(Deliver)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(effect: Deliver) -> bytes:
+    """The effect as the JSON of a Kafka record."""
+    return _encoder.encode(effect)
+
+
+def decode(value: bytes) -> Deliver:
+    """The effect in a Kafka record. Raises msgspec.DecodeError when it is none that this version knows."""
+    return _decoder.decode(value)

@@ -1,0 +1,246 @@
+"""The life of a transaction, as pure functions over frozen records.
+
+Rules about this file:
+1. Everything that decides about a transaction stands here or is called from here, and nowhere else.
+2. No clock, no I/O, no framework, no randomness: `now` is an argument, ids are made from what they name.
+3. A message that contradicts another one is a value, never an exception; an exception from here is a bug.
+
+Theory of operation. A transaction is the fold of its facts. `advance` takes one fact: it is idempotent (the same fact
+again changes no more than a counter), payloads of a series commute, and a final state is never left. What came first
+stays: a contradiction is kept beside it, and the header's policy says whether it fails the transaction.
+A verdict is not an outcome. When everything has arrived, or a contradiction forbids it ever will, the state becomes
+SendingCompletion and `due` asks for a delivery, again and again until the fact `Delivered` says what was written. That
+fact wins, whatever the verdict was: another owner may have decided first, and only the outcome document arbitrates.
+`due` is computed from the state alone, so an effect that got lost is simply asked for again.
+
+The table below is complete: every state and every fact. Two lines of it are guarded: `_judge` chooses between staying
+open and SendingCompletion, and `Delivered` names the final state itself.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias, assert_never
+
+from msgspec.structs import replace
+
+from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
+from bridge.contract.inbound import Header
+from bridge.contract.outbound import Problem, rfc3339
+from tables.accept import Taken, take
+from tables.contents import Contents
+from tables.effects import Deliver, PartPlan, SeriesPlan, delivery_id, digest_text
+from tables.transaction import FINAL, PartTally, Series, Settled, State, Transaction, Verdict
+
+Fact: TypeAlias = HeaderReceived | Staged | Delivered | DeliveryRefused
+
+_OPEN = frozenset({State.AWAITING_RESULTS, State.SENDING_COMPLETION})
+_SENDING = frozenset({State.SENDING_COMPLETION})
+
+TRANSITIONS: Final[dict[State, dict[type[Fact], frozenset[State]]]] = {
+    State.AWAITING_RESULTS: {
+        HeaderReceived: _OPEN,
+        Staged: _OPEN,
+        DeliveryRefused: _OPEN,
+        Delivered: FINAL,
+    },
+    State.SENDING_COMPLETION: {
+        HeaderReceived: _SENDING,
+        Staged: _SENDING,
+        DeliveryRefused: _SENDING,
+        Delivered: FINAL,
+    },
+    **{
+        state: dict.fromkeys((HeaderReceived, Staged, DeliveryRefused, Delivered), frozenset({state}))
+        for state in FINAL
+    },
+}
+
+RETRY_FIRST_S: Final = 1.0
+RETRY_MAX_S: Final = 60.0
+"""A refused delivery is tried again after 1, 2, 4, ... seconds, at most this long: a minute of outage costs a minute."""
+
+
+def opened(transaction_id: str, now: datetime) -> Transaction:
+    """A transaction of which the first fact has just been heard."""
+    return Transaction(id=transaction_id, created=now, updated=now)
+
+
+def advance(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
+    """What is known after a fact; `now` is when the fact was reported."""
+    before = transaction.state
+    if before in FINAL:
+        after = transaction if isinstance(fact, Delivered | DeliveryRefused) else _late(transaction)
+    else:
+        after = _take(replace(transaction, updated=max(transaction.updated, now)), fact, now)
+    assert after.state in TRANSITIONS[before][type(fact)], (before, type(fact), after.state)
+    return after
+
+
+def due(transaction: Transaction, now: datetime) -> tuple[Deliver, ...]:
+    """What this transaction wants done; empty when it waits or is closed."""
+    again = deadline(transaction)
+    if transaction.state is not State.SENDING_COMPLETION or transaction.verdict is None or (again and now < again):
+        return ()
+    verdict = transaction.verdict
+    names = [spec.type for spec in transaction.header.series] if transaction.header else sorted(transaction.series)
+    return (
+        Deliver(
+            id=delivery_id(transaction.id, verdict.outcome),
+            transaction=transaction.id,
+            transaction_type=transaction.transaction_type,
+            outcome=verdict.outcome,
+            created=transaction.created,
+            series=tuple(_plan(name, transaction.series[name], verdict) for name in names),
+            header_received=transaction.header_received,
+            problem=verdict.problem,
+            reply_to=transaction.reply_to,
+            trace=transaction.trace,
+        ),
+    )
+
+
+def deadline(transaction: Transaction) -> datetime | None:
+    """When to look again without a new fact: the next try of a refused delivery; None: nothing is scheduled."""
+    if transaction.state is not State.SENDING_COMPLETION or transaction.refused is None:
+        return None
+    pause_s = min(RETRY_FIRST_S * 2 ** min(transaction.refusals - 1, 16), RETRY_MAX_S)
+    return transaction.refused + timedelta(seconds=pause_s)
+
+
+def _late(transaction: Transaction) -> Transaction:
+    return replace(transaction, late=transaction.late + 1)
+
+
+def _take(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
+    match fact:
+        case HeaderReceived():
+            return _judge(_header(transaction, fact, now), now)
+        case Staged():
+            transaction = _payload(transaction, fact, now)
+            # Only a series that is now complete, or a contradiction, can change the verdict.
+            worth_judging = transaction.series[fact.series].complete or transaction.conflict
+            return _judge(transaction, now) if worth_judging else transaction
+        case Delivered():
+            return _settle(transaction, fact)
+        case DeliveryRefused():
+            return replace(transaction, refusals=transaction.refusals + 1, refused=now, problem=fact.problem)
+        case _:
+            assert_never(fact)
+
+
+def _header(transaction: Transaction, fact: HeaderReceived, now: datetime) -> Transaction:
+    if transaction.header is None:
+        transaction = replace(
+            transaction,
+            header=fact.header,
+            header_digest=fact.digest,
+            header_received=fact.received,
+            reply_to=fact.reply_to,
+            trace=fact.trace,
+        )
+        transaction = _announce(transaction, fact.header, now)
+    elif fact.conflicting_digest is None and fact.digest == transaction.header_digest:
+        return replace(transaction, duplicates=transaction.duplicates + 1)
+    other = fact.conflicting_digest or (fact.digest if fact.digest != transaction.header_digest else None)
+    if other is None:
+        return transaction
+    detail = f"A second header has the digest {other}, the first one {transaction.header_digest}."
+    return _conflict(transaction, "conflicting-header", "A second header differs from the first", detail, now)
+
+
+def _announce(transaction: Transaction, header: Header, now: datetime) -> Transaction:
+    """Hold what came before the header against what the header says."""
+    series = dict(transaction.series)
+    for spec in header.series:
+        known = series.get(spec.type, Series())
+        if spec.total_count is not None and known.total_count not in (None, spec.total_count):
+            detail = f"Series {spec.type}: payloads say {known.total_count}, the header says {spec.total_count}."
+            title = "Header and payloads disagree about a total count"
+            transaction = _conflict(transaction, "conflicting-total-count", title, detail, now)
+        total_count = spec.total_count if known.total_count is None else known.total_count
+        series[spec.type] = replace(known, total_count=total_count, content_type=spec.content_type)
+    transaction = replace(transaction, series=series)
+    for name in sorted(series.keys() - {spec.type for spec in header.series}):
+        transaction = _unknown_series(transaction, name, now)
+    return transaction
+
+
+def _payload(transaction: Transaction, staged: Staged, now: datetime) -> Transaction:
+    name = staged.series
+    before = transaction.series.get(name, Series())
+    series, taken = take(before, staged)
+    transaction = replace(transaction, series={**transaction.series, name: series})
+    match taken:
+        case Taken.NEW:
+            if transaction.header and all(spec.type != name for spec in transaction.header.series):
+                return _unknown_series(transaction, name, now)
+            return transaction
+        case Taken.DUPLICATE:
+            return replace(transaction, duplicates=transaction.duplicates + 1)
+        case Taken.OTHER_BYTES:
+            detail = (
+                f"Series {name}, ordinal {staged.first}: {staged.sizes[0]} bytes with CRC-64 {staged.crc64s[0]} differ."
+            )
+            title = "An ordinal came twice with different bytes"
+            return _conflict(transaction, "conflicting-payload", title, detail, now)
+        case Taken.OTHER_TOTAL:
+            detail = f"Series {name}, ordinal {staged.first}: says {staged.total_count}, known is {before.total_count}."
+            title = "Messages of a series disagree about its total count"
+            return _conflict(transaction, "conflicting-total-count", title, detail, now)
+        case _:
+            assert_never(taken)
+
+
+def _unknown_series(transaction: Transaction, name: str, now: datetime) -> Transaction:
+    detail = f"Series {name} has payloads, but the header does not list it."
+    return _conflict(transaction, "unknown-series", "A series is not in the header", detail, now)
+
+
+def _conflict(transaction: Transaction, code: str, title: str, detail: str, now: datetime) -> Transaction:
+    """Keep the first contradiction; once there is a verdict nothing is weighed any more."""
+    if transaction.conflict is not None or transaction.verdict is not None:
+        return transaction
+    problem = Problem(code=code, title=title, detail=detail, stage="await", occurred_at=rfc3339(now))
+    return replace(transaction, conflict=problem)
+
+
+def _judge(transaction: Transaction, now: datetime) -> Transaction:
+    """Reach the verdict where one can be reached; nothing is judged before the header, because it sets the policy."""
+    header = transaction.header
+    if header is None or transaction.verdict is not None:
+        return transaction
+    if transaction.conflict is not None and header.on_conflict != "keep-first":
+        verdict = Verdict("Failed", transaction.conflict)
+    elif all(transaction.series[spec.type].complete for spec in header.series):
+        verdict = Verdict("Completed")
+    else:
+        return transaction
+    return replace(transaction, state=State.SENDING_COMPLETION, verdict=verdict, problem=verdict.problem)
+
+
+def _plan(name: str, series: Series, verdict: Verdict) -> SeriesPlan:
+    if verdict.outcome != "Completed":
+        return SeriesPlan(series=name, total_count=series.total_count, content_type=series.content_type)
+    parts = series.parts or {0: PartTally()}
+    return SeriesPlan(
+        series=name,
+        total_count=series.total_count,
+        content_type=series.content_type,
+        parts=tuple(
+            PartPlan(part, tally.ordinals, tally.blocks, tally.bytes, digest_text(tally.digest))
+            for part, tally in sorted(parts.items())
+        ),
+        excluded=tuple(sorted(series.excluded)),
+    )
+
+
+def _settle(transaction: Transaction, fact: Delivered) -> Transaction:
+    """Follow the outcome that was written, and let go of everything that was only needed to get there."""
+    settled = Settled(fact.outcome_uri, fact.outcome_etag, fact.completed, fact.told, fact.notification_id)
+    series = {
+        name: replace(s, parts={}, contents=Contents(), excluded=frozenset()) for name, s in transaction.series.items()
+    }
+    return replace(
+        transaction, state=State(fact.outcome), settled=settled, series=series, problem=fact.problem, refused=None
+    )

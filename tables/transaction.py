@@ -1,0 +1,110 @@
+"""What is known of one transaction: a frozen record that only `tables.rules` makes new versions of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from bridge.contract.events import OutcomeKind
+from bridge.contract.inbound import Header, Trace
+from bridge.contract.outbound import Problem
+from tables.contents import Contents
+from tables.ordinals import NONE, Ordinals
+
+
+class State(StrEnum):
+    """Where a transaction stands; the strings are public."""
+
+    AWAITING_RESULTS = "AwaitingResults"
+    """Open: header or payloads are missing."""
+    SENDING_COMPLETION = "SendingCompletion"
+    """A verdict is reached; its outcome is being written and told."""
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    ABANDONED = "Abandoned"
+
+
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.ABANDONED})
+
+
+class PartTally(msgspec.Struct, frozen=True):
+    """What the accepted blocks of one part add up to, in any order."""
+
+    ordinals: int = 0
+    blocks: int = 0
+    bytes: int = 0
+    digest: int = 0
+    """Sum modulo 2^128 of a hash of each accepted block id: grows in O(1), and order does not matter."""
+
+
+class Series(msgspec.Struct, frozen=True):
+    """What has been received of one series."""
+
+    total_count: int | None = None
+    """None until the header or a payload has told."""
+    content_type: str | None = None
+    received: Ordinals = NONE
+    received_count: int = 0
+    bytes: int = 0
+    contents: Contents = Contents()
+    parts: dict[int, PartTally] = {}
+    excluded: frozenset[str] = frozenset()
+    """Ids of staged blocks that lost a conflict and must not be committed."""
+
+    @property
+    def complete(self) -> bool:
+        """Every ordinal has arrived."""
+        return self.total_count is not None and self.received_count == self.total_count
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the rules have decided; the outcome document may still say otherwise, and then it wins."""
+
+    outcome: OutcomeKind
+    problem: Problem | None = None
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The outcome as it was written and told."""
+
+    outcome_uri: str
+    outcome_etag: str
+    completed: datetime
+    notified: datetime
+    notification_id: str
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """One transaction, folded from its facts in partition order."""
+
+    id: str
+    created: datetime
+    updated: datetime
+    state: State = State.AWAITING_RESULTS
+    header: Header | None = None
+    header_digest: str | None = None
+    header_received: datetime | None = None
+    reply_to: str | None = None
+    trace: Trace = Trace()
+    series: dict[str, Series] = {}
+    duplicates: int = 0
+    late: int = 0
+    """Messages that came when the outcome was already there."""
+    conflict: Problem | None = None
+    """The first contradiction between messages; the policy in the header says what it means."""
+    verdict: Verdict | None = None
+    refusals: int = 0
+    """Deliveries refused in a row."""
+    refused: datetime | None = None
+    problem: Problem | None = None
+    """What went wrong last."""
+    settled: Settled | None = None
+    recovered: datetime | None = None
+    recoveries: int = 0
+
+    @property
+    def transaction_type(self) -> str:
+        """As the header says; `default` before it came."""
+        return self.header.transaction_type if self.header else "default"
