@@ -1,0 +1,196 @@
+"""Blob storage as the product sees it: what is asked of it, what it answers, how it fails.
+
+`bridge.azure_blobs` does it in Azure; `bridge.memory_blobs` is a twin for tests that need no service. Both pass one
+conformance suite, `tests/edges/test_blobs.py`.
+
+Nothing here ever overwrites a committed blob: every write is create-only, and the first one wins. A caller that finds
+`Exists` therefore compares what is there with what it wanted to write: it may be its own, because a reply can be lost
+after the service did the work and the repeated request then finds its own result.
+
+ETags have no quotes anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from bridge.checksums import Piece
+from bridge.layout import MIB, BlockId
+
+RECORD_MAX_BYTES: Final = 32 * MIB
+"""Of a body for `write_once`, which is one request: a record is a document, not data."""
+READ_MAX_BYTES: Final = RECORD_MAX_BYTES
+RANGE_MAX_BYTES: Final = 8 * MIB
+"""Of one ranged read."""
+
+_METADATA_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_METADATA_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+
+class BlobsError(Exception):
+    """Blob storage did not do what it was asked."""
+
+
+class BlobsUnavailable(BlobsError):
+    """Blob storage cannot be reached, is overloaded or failed in between: try again later, nothing is lost."""
+
+
+class BlobsRefused(BlobsError):
+    """Blob storage said no, and will until somebody changes an identity, a permission or a setting."""
+
+
+class MissingBlocks(BlobsError):
+    """A commit named blocks that are not staged: list the blob's blocks and look again; those staged are kept."""
+
+
+class BlobChanged(BlobsError):
+    """The blob is no longer the version with the ETag that was asked for: look up its properties and start again."""
+
+
+class BlobTooLarge(BlobsError):
+    """The blob is larger than the caller can take at once: stream it."""
+
+
+class BlobProperties(msgspec.Struct, frozen=True):
+    """What is known of a committed blob without reading it."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    content_type: str
+    metadata: dict[str, str]
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """The blob is ours, just now."""
+
+    etag: str
+    size: int
+    """Bytes, as the service counts them."""
+
+
+class Exists(msgspec.Struct, frozen=True):
+    """The blob was there before; it may be an earlier success of ours."""
+
+    there: BlobProperties
+
+
+class Content(NamedTuple):
+    """A small blob, whole."""
+
+    body: bytes
+    etag: str
+    metadata: dict[str, str]
+
+
+class Block(NamedTuple):
+    """An uncommitted block of a blob."""
+
+    id: BlockId
+    size: int
+    """Bytes; 1 for the marker of an empty payload."""
+
+
+class Blobs(Protocol):
+    """One container. Every method may be called by any number of tasks at once.
+
+    All of them raise BlobsUnavailable (after retries of their own, within minutes) and BlobsRefused; a container that
+    does not exist is the latter and never looks like an absent blob.
+    """
+
+    async def create_container(self) -> bool:
+        """Make the container. False: it is there already."""
+        ...
+
+    async def stage_block(self, name: str, block: BlockId, pieces: Sequence[Piece]) -> None:
+        """Store a block under its id, uncommitted; again with the same id is harmless.
+
+        Args:
+            name: of the blob, which need not exist, and may even be committed: then the block stays invisible.
+            block: its `crc64` must be that of the bytes; BlobsUnavailable says that it is not, where they arrived.
+            pieces: at least one byte together. Kept and read again when an attempt fails, never joined.
+        """
+        ...
+
+    async def uncommitted(self, name: str) -> list[Block]:
+        """The blob's uncommitted blocks, in no order; none when there is no such blob.
+
+        Blocks with ids of another kind are left out, with a warning in the log: no plan can name them, and a commit
+        drops them.
+        """
+        ...
+
+    async def commit(
+        self, name: str, blocks: Sequence[BlockId], *, content_type: str, metadata: Mapping[str, str]
+    ) -> Committed | Exists:
+        """Make the blob from staged blocks, in this order, if it does not exist. Moves no bytes.
+
+        All other uncommitted blocks of the blob are dropped. No blocks make an empty blob, which is also the fence
+        before a clean-up: from then on every commit finds `Exists`.
+
+        Args:
+            name: of the blob.
+            blocks: at most 50,000.
+            content_type: of the whole.
+            metadata: names `[a-z][a-z0-9_]*`, values printable ASCII; ValueError otherwise.
+
+        Raises:
+            MissingBlocks: at least one is not staged; nothing changed.
+        """
+        ...
+
+    async def properties(self, name: str) -> BlobProperties | None:
+        """What the blob is; None when it is not there, or not yet committed."""
+        ...
+
+    async def write_once(
+        self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str]
+    ) -> Committed | Exists:
+        """Write a record of at most `RECORD_MAX_BYTES` if there is no blob of that name. Drops uncommitted blocks.
+
+        Metadata as for `commit`. Raises ValueError when the body is too large.
+        """
+        ...
+
+    async def read(self, name: str, *, max_bytes: int = READ_MAX_BYTES) -> Content | None:
+        """A small blob, whole; None when it is not there. Raises BlobTooLarge above `max_bytes`."""
+        ...
+
+    def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncIterator[bytes]:
+        """The bytes of one version of a blob, in chunks of `chunk_bytes` (the last one shorter), a request each.
+
+        Raises BlobChanged, before or between chunks, when that version is gone; ValueError for `chunk_bytes` outside
+        1 .. `RANGE_MAX_BYTES`.
+        """
+        ...
+
+    def uri(self, name: str) -> str:
+        """Where the blob is, for whoever has an identity of their own: no signature, no credentials."""
+        ...
+
+
+def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata as it can be sent. Raises ValueError.
+
+    Metadata travels as HTTP headers: names lose their case, and other characters do not arrive as they were sent.
+    """
+    for key, value in metadata.items():
+        if not _METADATA_NAME.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
+            raise ValueError(f"metadata {key!r} must have a name [a-z][a-z0-9_]* and a value of printable ASCII")
+    return dict(metadata)
+
+
+def check_record(name: str, body: bytes) -> None:
+    """Raises ValueError when the body is too large for `write_once`."""
+    if len(body) > RECORD_MAX_BYTES:
+        raise ValueError(f"record {name} has {len(body)} bytes, more than {RECORD_MAX_BYTES}: stage it in blocks")
+
+
+def check_chunk(chunk_bytes: int) -> None:
+    """Raises ValueError when `stream` cannot read in chunks of this size."""
+    if not 1 <= chunk_bytes <= RANGE_MAX_BYTES:
+        raise ValueError(f"chunk_bytes is {chunk_bytes}, not within 1 .. {RANGE_MAX_BYTES}")
