@@ -102,7 +102,8 @@ class Tick(Event, frozen=True):
     at: datetime
 
 
-AnyEvent = HeaderReceived | PayloadsStaged | Delivered | DeliveryRefused | Tick
+TransactionEvent = HeaderReceived | PayloadsStaged | Delivered | DeliveryRefused
+AnyEvent = TransactionEvent | Tick
 
 EVENT_MAX_BYTES: Final = 4 << 20
 """Of one record. A header may have 1 MiB in its body, and the facts of a batch are cut to stay below."""

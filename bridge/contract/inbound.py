@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, TypeGuard
 
 import msgspec
 
@@ -17,6 +17,7 @@ PAYLOAD_TYPE: Final = "brh.payload.v1"
 TRANSACTION_ID: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 SERIES_TYPE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 TRANSACTION_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+# Ask the three functions below: the patterns alone let `..` through.
 
 HEADER_MAX_BYTES: Final = 1 << 20
 PAYLOAD_MAX_BYTES: Final = 256 << 20
@@ -27,6 +28,21 @@ SMALL_PAYLOAD_BYTES: Final = 256 << 10
 TIMEOUT_MIN_S: Final = 1
 TIMEOUT_MAX_S: Final = 6 * 24 * 3600
 """Azure drops uncommitted blocks after seven days without a Put Block; one day is kept as reserve."""
+
+
+def is_transaction_id(value: object) -> TypeGuard[str]:
+    """Whether the value can name a transaction, and so a folder of the container."""
+    return isinstance(value, str) and TRANSACTION_ID.fullmatch(value) is not None and ".." not in value
+
+
+def is_series_type(value: object) -> TypeGuard[str]:
+    """Whether the value can name a series, and so a folder of its transaction."""
+    return isinstance(value, str) and SERIES_TYPE.fullmatch(value) is not None and ".." not in value
+
+
+def is_transaction_type(value: object) -> TypeGuard[str]:
+    """Whether the value can name a transaction type, and so be a word of a routing key."""
+    return isinstance(value, str) and TRANSACTION_TYPE.fullmatch(value) is not None
 
 
 class RejectionCode(StrEnum):

@@ -1,0 +1,1 @@
+"""The HTTP interface of every tracker. An answer never depends on which tracker was asked."""

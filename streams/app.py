@@ -1,0 +1,95 @@
+"""The tracker: `faust -A streams.app worker`. Its tables, its agent and its clock; everything else is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.contract import events
+from bridge.settings import SettingsError, load
+from streams import api
+from streams.assemble import Assembler, Record, moment
+from streams.hardened import HardenedApp
+from streams.settings import TrackerSettings
+from streams.topics import Topics
+from streams.worker import raw_topic, worker_options
+from tables import effects
+
+try:
+    settings = load(TrackerSettings)
+except SettingsError as error:
+    raise SystemExit(f"tracker: {error} (bad-settings)") from None
+
+topics = Topics(settings.namespace, settings.partitions)
+app = HardenedApp(
+    topics.tracker_group,
+    store=settings.store,
+    **worker_options(settings, topics.tracker_group, settings.api_bind),
+)
+events_topic = raw_topic(app, topics.events, settings.partitions)
+deliveries_topic = raw_topic(app, topics.deliveries, settings.partitions)
+parked_topic = raw_topic(app, topics.parked, 1)
+
+receipts = app.Table(
+    "receipts",
+    partitions=settings.partitions,
+    key_type=str,
+    help="One immutable row for each fact: the truth about open transactions.",
+)
+transactions = app.Table(
+    "transactions",
+    partitions=settings.partitions,
+    key_type=str,
+    help="One readable row for each transaction: a view of the receipts.",
+)
+
+
+class _TopicsOutbox:
+    """Records leave through Faust's producer, which is flushed before the offset of their event is committed."""
+
+    def deliver(self, effect: effects.Deliver) -> None:
+        partition = topics.partition_of(effect.transaction)
+        key = effect.transaction.encode()
+        deliveries_topic.send_soon(key=key, value=effects.encode(effect), partition=partition)
+
+    def park(self, record: Record, reason: str) -> None:
+        app.log.error("parked %s/%d@%d: %s", topics.events, record.partition, record.offset, reason)
+        origin = {"topic": topics.events, "partition": record.partition, "offset": record.offset, "reason": reason}
+        headers = {name: str(value).encode() for name, value in origin.items()}
+        parked_topic.send_soon(key=record.key, value=record.value, headers=headers, partition=0)
+
+
+def owned_partitions() -> Set[int]:
+    """The partitions of the events topic that the group has given to this worker."""
+    return {tp.partition for tp in app.consumer.assignment() if tp.topic == topics.events}
+
+
+assembler = Assembler(receipts, transactions, _TopicsOutbox(), owned_partitions, settings)
+
+
+@receipts.on_recover
+async def _rebuild_index() -> None:
+    assembler.forget()
+
+
+@app.agent(events_topic)
+async def assemble(stream: Any) -> None:
+    """Every event of the partitions this worker owns, one after the other."""
+    async for event in stream.events():
+        message = event.message
+        assembler.take(Record(message.partition, message.offset, moment(message.timestamp), message.key, message.value))
+
+
+@app.timer(settings.tick_interval_s)  # type: ignore[untyped-decorator]  # Faust's timer is not typed
+async def clock() -> None:
+    """Tables may be written by an agent only, so what time brings is an event like any other."""
+    if app.rebalancing or app.in_recovery:
+        return
+    tick = events.encode(events.Tick(at=datetime.now(UTC)))
+    for partition in sorted(owned_partitions()):
+        if assembler.wants_tick(partition):
+            events_topic.send_soon(key=b"", value=tick, partition=partition)
+
+
+api.mount(app, transactions, topics)

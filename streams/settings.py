@@ -1,0 +1,73 @@
+"""Settings of the tracker, the delivery and the command line."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from bridge.settings import AmqpSettings, BlobSettings, InstanceSettings, KafkaSettings
+
+
+def _loopback_bind(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError("must be HOST:PORT")
+    # There are no tokens yet, so whoever reaches the port may read everything.
+    if host != "localhost" and not ip_address(host.strip("[]")).is_loopback:
+        raise ValueError("must be a loopback address: the API has no access control")
+    return text
+
+
+Bind = Annotated[str, AfterValidator(_loopback_bind)]
+
+
+def host_and_port(bind: str) -> tuple[str, int]:
+    """The two halves of a bind address."""
+    host, _, port = bind.rpartition(":")
+    return host, int(port)
+
+
+class WorkerSettings(InstanceSettings, KafkaSettings):
+    """What both kinds of Faust worker need."""
+
+    worker_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
+    """Stable name of this worker slot: with one, a worker that was killed and started again is ready in seconds
+    instead of after a session timeout (static membership). Empty: none."""
+    data_dir: Path = Path(".brh/data")
+    """Each worker makes its own folder in it."""
+    session_timeout_s: float = Field(15, ge=6, le=300)
+    """How long a worker may be silent before its partitions go to others."""
+
+
+class TrackerSettings(WorkerSettings):
+    """The tracker process."""
+
+    api_bind: Bind = "127.0.0.1:6066"
+    store: Literal["memory://"] = "memory://"
+    tick_interval_s: float = Field(1, ge=0.1, le=60)
+    """How often a partition with work to do hears its own clock."""
+    redrive_interval_s: float = Field(15, ge=1, le=3_600)
+    """A delivery without an answer is asked for again after this long: longer than nearly every delivery takes."""
+    row_interval_s: float = Field(1, ge=0, le=60)
+    """How often the readable row of a transaction is written while payloads arrive; changes of state at once."""
+
+
+class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
+    """The delivery process."""
+
+    delivery_bind: Bind = "127.0.0.1:6067"
+    deliveries_in_flight: int = Field(16, ge=1, le=256)
+    """Transactions that are delivered at once; a slow one occupies one of them."""
+    delivery_attempt_s: float = Field(300, ge=5, le=3_600)
+    """How long one attempt may take before it counts as refused and the tracker asks again."""
+    commits_in_flight: int = Field(4, ge=1, le=64)
+    """Parts of one transaction that are committed at once."""
+
+
+class ClientSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings):
+    """The command line."""
+
+    api_url: str = "http://127.0.0.1:6066"

@@ -1,0 +1,54 @@
+"""What both Faust apps are configured with, and why."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import faust
+
+from streams.settings import WorkerSettings, host_and_port
+from streams.topics import RECORD_MAX_BYTES
+
+HEARTBEATS_PER_SESSION: Final = 5
+REBALANCE_TIMEOUT_S: Final = 60
+
+
+def worker_options(settings: WorkerSettings, group: str, bind: str) -> dict[str, Any]:
+    """Keyword arguments for `HardenedApp`."""
+    host, port = host_and_port(bind)
+    name = settings.worker_id or f"port-{port}"
+    return {
+        "broker": [f"kafka://{server.strip()}" for server in settings.kafka_bootstrap.split(",")],
+        "autodiscover": False,
+        "datadir": str(settings.data_dir / f"{group}-{name}"),
+        # Transactions of Kafka do not reach RabbitMQ or blob storage, and Faust's commit offsets outside of them.
+        "processing_guarantee": "at_least_once",
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replication_factor,
+        "topic_allow_declare": False,  # `brh setup` creates them, with the retention they need
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,  # of no use with tables in memory: a promoted standby replays from the beginning
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": f"{group}-{settings.worker_id}" if settings.worker_id else None,
+        "consumer_max_fetch_size": RECORD_MAX_BYTES,
+        "producer_max_request_size": RECORD_MAX_BYTES,
+        "producer_acks": -1,
+        "producer_linger": 0.005,
+        "producer_request_timeout": settings.produce_timeout_s,
+        "broker_commit_interval": 1.0,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": min(3.0, settings.session_timeout_s / HEARTBEATS_PER_SESSION),
+        "broker_rebalance_timeout": REBALANCE_TIMEOUT_S,
+        "web_bind": host,
+        "web_host": host,
+        "web_port": port,
+        "canonical_url": f"http://{host}:{port}",
+        "worker_redirect_stdouts": False,
+    }
+
+
+def raw_topic(app: faust.App, name: str, partitions: int) -> Any:
+    """A topic whose records we decode ourselves: what Faust cannot decode, it drops."""
+    return app.topic(
+        name, partitions=partitions, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
