@@ -1,0 +1,124 @@
+"""`brh stack`: real RabbitMQ, Kafka and Azurite as local processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+import rich_click
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError
+from streams.stack import ServiceStatus, Stack, StackError, install
+from streams.stack.stack import UP_TIMEOUT_S
+
+_DEFAULT_DIR: Final = Path(".brh/stack")
+_EXIT_CODES: Final = {"no-stack": EXIT_NOT_FOUND, "service-not-ready": EXIT_NOT_READY, "stack-busy": EXIT_NOT_READY}
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _dir_option(function: _F) -> _F:
+    option = click.option(
+        "--dir",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="BRH_STACK_DIR",
+        default=_DEFAULT_DIR,
+        show_default=True,
+        show_envvar=True,
+        help="Where the stack keeps its data.",
+    )
+    return option(function)
+
+
+def _json_option(function: _F) -> _F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn errors of the stack into errors of the command line."""
+    # While a broker starts, its client libraries complain of what we are waiting for.
+    for name in ("aiokafka", "aiormq", "aio_pika", "azure"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    except StackError as error:
+        exit_code = _EXIT_CODES.get(error.code, EXIT_FAILED)
+        raise CliError(str(error), code=error.code, remedy=error.remedy, exit_code=exit_code) from None
+
+
+@click.group(cls=rich_click.RichGroup)
+def command() -> None:
+    """Real RabbitMQ, Kafka and Azurite as local processes, on free ports of loopback that are remembered."""
+
+
+@command.command()
+@_dir_option
+@click.option("--timeout", type=float, default=UP_TIMEOUT_S, show_default=True, help="Seconds until all must answer.")
+def up(folder: Path, timeout: float) -> None:
+    """Start what does not run and return when all three answer. Keeps data and ports."""
+    with _told():
+        Stack(folder, click.echo).up(timeout)
+
+
+@command.command()
+@_dir_option
+@click.option("--wipe", is_flag=True, help="Drop the data and the remembered ports too.")
+def down(folder: Path, wipe: bool) -> None:
+    """Stop the three cleanly. Their data stays."""
+    with _told():
+        Stack(folder, click.echo).down(wipe=wipe)
+
+
+@command.command()
+@_dir_option
+@_json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Say what runs, where, and whether it answers."""
+    with _told():
+        services = Stack(folder).status()
+    if as_json:
+        click.echo(json.dumps({"services": msgspec.to_builtins(services)}))
+    else:
+        Console().print(_table(services))
+
+
+@command.command()
+@_dir_option
+@_json_option
+def env(folder: Path, as_json: bool) -> None:
+    """Print the settings for a shell: eval "$(brh stack env)"."""
+    with _told():
+        variables = Stack(folder).env()
+    if as_json:
+        click.echo(json.dumps(variables))
+        return
+    for name, value in variables.items():
+        click.echo(f"{name}={shlex.quote(value)}")
+    click.echo(f"export {' '.join(variables)}")  # or the commands of that shell would not see them
+
+
+@command.command("install")
+def install_() -> None:
+    """Fetch Kafka and Azurite into the cache. `up` does so by itself."""
+    with _told():
+        install.ensure(click.echo)
+        click.echo(f"Kafka {install.kafka_version()} and Azurite {install.azurite_version()} are in {install.cache()}")
+
+
+def _table(services: list[ServiceStatus]) -> Table:
+    table = Table("service", "ready", "port", "pid", "version", box=None)
+    for service in services:
+        values = (service.port, service.pid, service.version)
+        table.add_row(service.name, "yes" if service.ready else "no", *("-" if v is None else str(v) for v in values))
+    return table
