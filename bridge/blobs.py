@@ -112,7 +112,7 @@ class Blobs(Protocol):
         Args:
             name: of the blob, which need not exist, and may even be committed: then the block stays invisible.
             block: its `crc64` must be that of the bytes; BlobsUnavailable says that it is not, where they arrived.
-            pieces: at least one byte together. Kept and read again when an attempt fails, never joined.
+            pieces: at least one byte together, ValueError otherwise. Kept, and read again when an attempt fails.
         """
         ...
 
@@ -150,9 +150,10 @@ class Blobs(Protocol):
     async def write_once(
         self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str]
     ) -> Committed | Exists:
-        """Write a record of at most `RECORD_MAX_BYTES` if there is no blob of that name. Drops uncommitted blocks.
+        """Write a record of at most `RECORD_MAX_BYTES` if there is no blob of that name.
 
-        Metadata as for `commit`. Raises ValueError when the body is too large.
+        Metadata as for `commit`. Raises ValueError when the body is too large. Not for a name that blocks are staged
+        under: there Azure writes, and its emulator answers 409, which is BlobsUnavailable here.
         """
         ...
 
@@ -171,6 +172,12 @@ class Blobs(Protocol):
     def uri(self, name: str) -> str:
         """Where the blob is, for whoever has an identity of their own: no signature, no credentials."""
         ...
+
+
+def check_block(block: BlockId, pieces: Sequence[Piece]) -> None:
+    """Raises ValueError for a block without bytes, which Azure refuses and its emulator accepts."""
+    if not any(map(len, pieces)):
+        raise ValueError(f"block {block} is empty: Azure takes none; an empty payload has a marker of one byte")
 
 
 def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

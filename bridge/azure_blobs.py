@@ -1,0 +1,261 @@
+"""Azure Blob Storage, through its SDK: one long-lived client for one container.
+
+Why the SDK is used the way it is:
+
+* A block's body is an object whose iteration starts anew at every attempt (`bridge.azure_body`).
+* `upload_blob` may never split a record into blocks: it numbers them, so two writers would mix their contents.
+* Its retries wait 15 s and more by default; ours start near 1 s. They make every write ambiguous, which is why a
+  conflict is answered by what is there and not by an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Self, cast
+
+import structlog
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobBlock, BlockState, ContentSettings
+from azure.storage.blob import BlobProperties as SdkProperties
+from azure.storage.blob.aio import BlobClient, ContainerClient, ExponentialRetry
+from yarl import URL
+
+from bridge.azure_body import BlockBody, Integrity
+from bridge.azure_client import connect, is_emulator
+from bridge.azure_errors import asking, code_of, is_absent
+from bridge.blobs import (
+    RANGE_MAX_BYTES,
+    READ_MAX_BYTES,
+    BlobChanged,
+    BlobProperties,
+    BlobsUnavailable,
+    BlobTooLarge,
+    Block,
+    Committed,
+    Content,
+    Exists,
+    MissingBlocks,
+    check_block,
+    check_chunk,
+    check_metadata,
+    check_record,
+)
+from bridge.checksums import Piece
+from bridge.layout import BlockId
+from bridge.settings import BlobSettings, SettingsError
+
+_log = structlog.get_logger()
+
+
+class AzureBlobs:
+    """`bridge.blobs.Blobs` in Azure or its emulator; an async context manager that owns the connections."""
+
+    def __init__(
+        self,
+        settings: BlobSettings,
+        *,
+        connections_max: int = 64,
+        retry: ExponentialRetry | None = None,
+        integrity: Integrity | None = None,
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            settings: a connection string, or an account's URL, for which the process's own identity is used.
+            connections_max: open at once; further requests wait.
+            retry: of each request; up to 4 more attempts within about a minute when None.
+            integrity: how the service checks a block's bytes. None: by CRC-64, which costs nothing and is in the id
+                already, except in the emulator, which computes it at 54-79 MiB/s: there by MD5.
+
+        Raises:
+            SettingsError: neither is set.
+        """
+        if not settings.blob_connection_string and not settings.blob_account_url:
+            raise SettingsError("BRH_BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL: one of the two must be set")
+        self._settings = settings
+        self._connections_max = connections_max
+        self._retry = retry or ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=4)
+        self._wanted = integrity
+        self._integrity: Integrity = integrity or "crc64"
+        self._container: ContainerClient | None = None
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            service = await connect(self._settings, self._retry, self._connections_max, opening)
+            self._container = service.get_container_client(self._settings.blob_container)
+            if self._wanted is None:
+                self._integrity = "md5" if is_emulator(service.url) else "crc64"
+            self._open = opening.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._container = None
+        await self._open.aclose()
+
+    async def create_container(self) -> bool:
+        """Create Container."""
+        async with asking(f"create container {self._settings.blob_container}"):
+            try:
+                await self._client().create_container()
+            except HttpResponseError as error:
+                if code_of(error) != "ContainerAlreadyExists":
+                    raise
+                return False
+        return True
+
+    async def stage_block(self, name: str, block: BlockId, pieces: Sequence[Piece]) -> None:
+        """Put Block."""
+        check_block(block, pieces)
+        body = BlockBody(pieces)
+        async with asking(f"stage block {block} of {name}"):
+            await self._blob(name).stage_block(
+                str(block),
+                # The SDK's types know only synchronous iterables; its transport takes asynchronous ones as well.
+                cast("Iterable[bytes]", body),
+                length=body.size,
+                headers=await body.checksum(block, self._integrity),
+            )
+
+    async def uncommitted(self, name: str) -> list[Block]:
+        """Get Block List."""
+        async with asking(f"list the blocks of {name}"):
+            try:
+                _, found = await self._blob(name).get_block_list("uncommitted")
+            except HttpResponseError as error:
+                if not is_absent(error):
+                    raise
+                return []
+        ours = [Block(block_id, block.size) for block in found if (block_id := BlockId.parse(block.id)) is not None]
+        if len(ours) < len(found):
+            _log.warning("blobs.foreign_blocks", blob=name, foreign=len(found) - len(ours))
+        return ours
+
+    async def commit(
+        self, name: str, blocks: Sequence[BlockId], *, content_type: str, metadata: Mapping[str, str]
+    ) -> Committed | Exists:
+        """Put Block List with `If-None-Match: *`, and a look at the result."""
+        listed = [BlobBlock(str(block), state=BlockState.UNCOMMITTED) for block in blocks]
+        async with asking(f"commit {name}"):
+            try:
+                done = await self._blob(name).commit_block_list(
+                    listed,
+                    content_settings=ContentSettings(content_type=content_type),
+                    metadata=check_metadata(metadata),
+                    match_condition=MatchConditions.IfMissing,
+                )
+            except HttpResponseError as error:
+                return await self._in_the_way(name, error)
+            etag = _unquoted(str(done["etag"]))
+            there = await self._head(name)
+        if there is None or there.etag != etag:
+            raise BlobsUnavailable(f"{name} was committed and has changed since: look again")
+        return Committed(etag, there.size)
+
+    async def properties(self, name: str) -> BlobProperties | None:
+        """Get Blob Properties."""
+        async with asking(f"look up {name}"):
+            return await self._head(name)
+
+    async def write_once(
+        self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str]
+    ) -> Committed | Exists:
+        """Put Blob with `If-None-Match: *`."""
+        check_record(name, body)
+        async with asking(f"write {name}"):
+            try:
+                done = await self._blob(name).upload_blob(
+                    body,
+                    length=len(body),
+                    overwrite=False,
+                    content_settings=ContentSettings(content_type=content_type),
+                    metadata=check_metadata(metadata),
+                    validate_content="md5",
+                )
+            except HttpResponseError as error:
+                return await self._in_the_way(name, error)
+        return Committed(_unquoted(str(done["etag"])), len(body))
+
+    async def read(self, name: str, *, max_bytes: int = READ_MAX_BYTES) -> Content | None:
+        """Get Blob."""
+        async with asking(f"read {name}"):
+            try:
+                found = await self._blob(name).download_blob()
+            except HttpResponseError as error:
+                if not is_absent(error):
+                    raise
+                return None
+            if found.size > max_bytes:
+                raise BlobTooLarge(f"{name} has {found.size} bytes, more than {max_bytes}: stream it")
+            body = await found.readall()
+        properties = _properties(found.properties)
+        return Content(body, properties.etag, properties.metadata)
+
+    async def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncIterator[bytes]:
+        """Get Blob by ranges with `If-Match`."""
+        check_chunk(chunk_bytes)
+        there = await self.properties(name)
+        if there is None or there.etag != etag:
+            raise BlobChanged(f"{name} is not there in version {etag}")
+        for offset in range(0, there.size, chunk_bytes):
+            length = min(chunk_bytes, there.size - offset)
+            async with asking(f"read {name} from byte {offset}"):
+                try:
+                    found = await self._blob(name).download_blob(
+                        offset, length, etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified
+                    )
+                    chunk = await found.readall()
+                except HttpResponseError as error:
+                    if error.status_code == 412 or is_absent(error):
+                        raise BlobChanged(f"{name} is no longer there in version {etag}") from error
+                    raise
+            yield chunk
+
+    def uri(self, name: str) -> str:
+        """Of the account, the container and the blob."""
+        # A shared access signature in the connection string would be part of the SDK's URL.
+        return str(URL(self._blob(name).url, encoded=True).with_query(None))
+
+    def _client(self) -> ContainerClient:
+        if self._container is None:
+            raise RuntimeError("AzureBlobs is not open: use it inside `async with`")
+        return self._container
+
+    def _blob(self, name: str) -> BlobClient:
+        return self._client().get_blob_client(name)
+
+    async def _head(self, name: str) -> BlobProperties | None:
+        try:
+            return _properties(await self._blob(name).get_blob_properties())
+        except HttpResponseError as error:
+            if not is_absent(error):
+                raise
+            return None
+
+    async def _in_the_way(self, name: str, error: HttpResponseError) -> Exists:
+        """What a create-only write met, when it met a blob; raises otherwise.
+
+        Documents disagree on 409 or 412, other troubles share these codes, and a repeated commit may meet the blocks
+        that its first attempt used up: only the blob itself tells.
+        """
+        missing = code_of(error) == "InvalidBlockList"
+        if (missing or error.status_code in {409, 412}) and (there := await self._head(name)) is not None:
+            return Exists(there)
+        if missing:
+            raise MissingBlocks(f"{name}: a listed block is not staged: list its blocks and look again") from error
+        raise error
+
+
+def _properties(found: SdkProperties) -> BlobProperties:
+    return BlobProperties(
+        size=found.size,
+        etag=_unquoted(found.etag),
+        content_type=found.content_settings.content_type or "",
+        metadata=dict(found.metadata or {}),
+    )
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip('"')
