@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 from aiokafka.partitioner import murmur2
 
+from bridge.contract.events import topic_name
+
 _DAY_MS: Final = 24 * 3600 * 1000
 RECORD_MAX_BYTES: Final = 8 << 20
 """Of one record on any topic: an event or effect of 4 MiB, with room to spare. Brokers refuse 1 MiB by default."""
@@ -39,7 +41,7 @@ class Topics(msgspec.Struct, frozen=True):
     @property
     def events(self) -> str:
         """Facts; bridges and deliveries write, trackers read."""
-        return f"{self.namespace}.events"
+        return topic_name(self.namespace)
 
     @property
     def deliveries(self) -> str:

@@ -58,7 +58,7 @@ TRANSITIONS: Final[dict[State, dict[type[Fact], frozenset[State]]]] = {
 
 RETRY_FIRST_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
-"""A refused delivery is tried again after 1, 2, 4, ... seconds, at most this long: a minute of outage costs a minute."""
+"""A refused delivery is tried again after 1, 2, 4, ... seconds, at most this long."""
 
 
 def opened(transaction_id: str, now: datetime) -> Transaction:

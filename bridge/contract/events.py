@@ -108,6 +108,12 @@ AnyEvent = TransactionEvent | Tick
 EVENT_MAX_BYTES: Final = 4 << 20
 """Of one record. A header may have 1 MiB in its body, and the facts of a batch are cut to stay below."""
 
+
+def topic_name(namespace: str) -> str:
+    """The events topic of an installation."""
+    return f"{namespace}.events"
+
+
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder()
 

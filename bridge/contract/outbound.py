@@ -88,6 +88,35 @@ class Told(Public, frozen=True):
     told_at: str
 
 
+class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """CloudEvents 1.0 in structured JSON. Consumers deduplicate on (`source`, `id`)."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str
+    datacontenttype: str
+    data: msgspec.Raw
+    """JSON, byte for byte as it was written once."""
+    subject: str | None = None
+    correlationid: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+class RejectedMessage(Public, frozen=True):
+    """Data of `brh.message.rejected.v1`: which message was refused, and why."""
+
+    transaction_id: str | None
+    message_id: str | None
+    app_id: str | None
+    queue: str
+    routing_key: str
+    bytes: int
+    problem: Problem
+
+
 def rfc3339(moment: datetime) -> str:
     """The moment in UTC with milliseconds, such as `2026-01-31T12:00:00.000Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,6 +13,8 @@ from streams.cli.errors import EXIT_USAGE
 
 COMMANDS: Final = {
     "stack": "real RabbitMQ, Kafka and Azurite as local processes",
+    "setup": "create what is missing in RabbitMQ, Kafka and Blob Storage",
+    "bridge": "one bridge process in the foreground",
 }
 
 

@@ -1,0 +1,14 @@
+"""`brh bridge`: one bridge process in the foreground."""
+
+from __future__ import annotations
+
+import click
+import rich_click
+
+from bridge.__main__ import main
+
+
+@click.command("bridge", cls=rich_click.RichCommand)
+def command() -> None:
+    """Run one bridge from RabbitMQ to Blob Storage and Kafka. SIGTERM drains it."""
+    main()
