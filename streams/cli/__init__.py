@@ -15,18 +15,40 @@ COMMANDS: Final = {
     "stack": "real RabbitMQ, Kafka and Azurite as local processes",
     "setup": "create what is missing in RabbitMQ, Kafka and Blob Storage",
     "bridge": "one bridge process in the foreground",
+    "send": "send files as a result: a reference producer",
+    "status": "what has arrived of a transaction and what it waits for",
+    "list": "transactions, all or by state and type",
+    "gaps": "which ordinals of a transaction are missing",
+    "wait": "return when a transaction has its outcome",
+    "fetch": "download and verify a completed result",
 }
 
 
 class _LazyGroup(rich_click.RichGroup):
+    """Help shows the lines above; only the command that is called is imported."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"streams.cli.{cmd_name}").command
-        return command
+        return rich_click.RichCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name and found else None, rest
+
+
+def _load(name: str) -> click.Command:
+    module = f"{__name__}.{name}"
+    try:
+        command: click.Command = importlib.import_module(module).command
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise click.ClickException(f"this installation has no {name} command") from None
+    return command
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
