@@ -1,1 +1,38 @@
 # Everything a developer does, in one word each. `make setup` is idempotent; the others call it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lock lock-check lock-stack clean
+bin := .venv/bin
+
+help:  ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	    || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(MAKEFILE_LIST)
+
+setup:  ## Install everything that is missing
+	@scripts/setup
+
+demo: setup  ## Show the whole product on this machine
+	@$(bin)/brh demo
+
+test: setup  ## Run the tests, with ARGS="-k word" only some
+	@$(bin)/python -m pytest $(ARGS)
+
+check: setup lock-check  ## Format, lint, types, layers, dependencies, locks
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/deptry .
+
+lock:  ## Pin the dependencies of pyproject.toml anew
+	@scripts/lock
+
+lock-check:
+	@scripts/lock --check
+
+lock-stack: setup  ## Pin what brh stack fetches anew, after a change in streams/stack/parts
+	@$(bin)/python scripts/lock_stack.py
+
+clean:  ## Stop and drop the local stack, and everything that can be made again
+	@if [ -x $(bin)/brh ]; then $(bin)/brh stack down --wipe; fi
+	rm -rf .venv .brh dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +103,7 @@ def env(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps(variables))
         return
     for name, value in variables.items():
-        click.echo(f"{name}={shlex.quote(value)}")
+        click.echo(f"{name}={_quoted(value)}")
     click.echo(f"export {' '.join(variables)}")  # or the commands of that shell would not see them
 
 
@@ -114,6 +113,11 @@ def install_() -> None:
     with _told():
         install.ensure(click.echo)
         click.echo(f"Kafka {install.kafka_version()} and Azurite {install.azurite_version()} are in {install.cache()}")
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("'", "'\"'\"'")
+    return f"'{escaped}'"
 
 
 def _table(services: list[ServiceStatus]) -> Table:
