@@ -1,0 +1,242 @@
+"""The JSON in a header message: read strictly, checked, and given a digest of its value. Pure.
+
+Two headers are the same when they are the same JSON value, so the digest is taken of a canonical form: members in the
+order of their names, no white space, one spelling for each string and each number (`1`, `1.0` and `10e-1` are one
+number; nothing is rounded). Members that we do not know take part in it, though they are ignored otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Final, Literal, NoReturn, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from bridge.contract.inbound import (
+    SERIES_MAX,
+    TIMEOUT_MAX_S,
+    TIMEOUT_MIN_S,
+    TOTAL_COUNT_MAX,
+    Header,
+    Rejected,
+    RejectionCode,
+    SeriesSpec,
+    Timeouts,
+    is_series_type,
+    is_transaction_type,
+)
+from bridge.quoting import quoted
+
+DEPTH_MAX: Final = 64
+"""Levels of nesting. Python's own limit depends on how deep the caller stands; ours gives every bridge one answer."""
+NUMBER_CHARS_MAX: Final = 512
+"""Of one number as written. Python refuses integers of more than 4,300 digits, and needs quadratic time up to there."""
+LABELS_MAX: Final = 64
+LABEL_KEY_CHARS_MAX: Final = 128
+LABEL_VALUE_CHARS_MAX: Final = 1_024
+_CONTENT_TYPE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
+"""Becomes an HTTP header of the blobs: printable ASCII, else storage would refuse the finished result."""
+_DURATION = re.compile(
+    r"P(?=.)(?:([0-9]{1,9})D)?(?:T(?=.)(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:[.,][0-9]{1,9})?)S)?)?"
+)
+_ON_TIMEOUT: Final[tuple[Literal["abandon", "partial"], ...]] = ("abandon", "partial")
+_ON_CONFLICT: Final[tuple[Literal["fail", "keep-first"], ...]] = ("fail", "keep-first")
+
+_Choice = TypeVar("_Choice", bound=str)
+
+
+class _UnfitError(Exception):
+    """The body cannot be accepted; carries the rejection out of nested parsing, never leaves this module."""
+
+    def __init__(self, reason: str, code: RejectionCode = RejectionCode.BAD_HEADER_BODY) -> None:
+        super().__init__(reason)
+        self.rejected = Rejected(code, reason)
+
+
+# The body as it is written. UNSET, not None: `null` is a value of another type, and another JSON value than no member.
+class _Series(msgspec.Struct, frozen=True, rename="camel"):
+    type: str
+    total_count: Annotated[int, Meta(ge=0, le=TOTAL_COUNT_MAX)] | UnsetType = UNSET
+    content_type: str | UnsetType = UNSET
+
+
+class _Timeouts(msgspec.Struct, frozen=True, rename="camel"):
+    idle: str | UnsetType = UNSET
+    awaiting: str | UnsetType = UNSET
+
+
+_LabelKey = Annotated[str, Meta(max_length=LABEL_KEY_CHARS_MAX)]
+_LabelValue = Annotated[str, Meta(max_length=LABEL_VALUE_CHARS_MAX)]
+
+
+class _Body(msgspec.Struct, frozen=True, rename="camel"):
+    series: Annotated[list[_Series], Meta(min_length=1)]
+    transaction_type: str = "default"
+    timeouts: _Timeouts = _Timeouts()
+    on_timeout: str | UnsetType = UNSET
+    on_conflict: str | UnsetType = UNSET
+    labels: Annotated[dict[_LabelKey, _LabelValue], Meta(max_length=LABELS_MAX)] = {}
+
+
+class Real(msgspec.Struct, frozen=True):
+    """A JSON number that is written with a fraction or an exponent, so none of our integers, in its one spelling."""
+
+    text: str
+
+
+def parse_body(body: bytes) -> tuple[Header, str] | Rejected:
+    """What a header's body says, and the digest of its JSON value (BLAKE2b-128, 32 hex digits).
+
+    The caller has checked the body's length. `too-many-series` comes before anything else about the members, so that
+    no work is spent on them; whatever else is wrong is `bad-header-body`, also a series type that cannot be one.
+    """
+    try:
+        value = _read(body)
+        canonical = _canonical(value).encode()
+        return _header(value), hashlib.blake2b(canonical, digest_size=16).hexdigest()
+    except _UnfitError as unfit:
+        return unfit.rejected
+    except UnicodeEncodeError:
+        return Rejected(
+            RejectionCode.BAD_HEADER_BODY, "a string of the body holds half a surrogate pair, expected text"
+        )
+
+
+def _read(body: bytes) -> object:
+    """The JSON value of the body; objects are dicts, numbers int or Real. Raises _UnfitError."""
+    try:
+        return _decoder.decode(body.decode())
+    except UnicodeDecodeError as error:
+        raise _UnfitError(f"the body is not UTF-8 at byte {error.start}, expected JSON in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _UnfitError(f"the body is not JSON: {error.msg} (character {error.pos}), expected an object") from None
+    except RecursionError:
+        _too_deep()
+
+
+def _too_deep() -> NoReturn:
+    raise _UnfitError(f"the body nests too deep, expected at most {DEPTH_MAX} levels")
+
+
+def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in members:
+        # Parsers differ in which of two wins, so a producer and we could believe in different headers.
+        if name in found:
+            raise _UnfitError(f"member {quoted(name)} occurs twice in one object, expected once")
+        found[name] = value
+    return found
+
+
+def _integer(literal: str) -> int:
+    return int(_bounded(literal))
+
+
+def _real(literal: str) -> Real:
+    mantissa, _, exponent = _bounded(literal).lower().partition("e")
+    whole, _, fraction = mantissa.removeprefix("-").partition(".")
+    digits = (whole + fraction).lstrip("0")
+    significant = digits.rstrip("0")
+    if not significant:
+        return Real("0")
+    power = int(exponent or "0") - len(fraction) + len(digits) - len(significant)
+    sign = "-" if mantissa.startswith("-") else ""
+    if 0 <= power <= NUMBER_CHARS_MAX - len(significant):
+        return Real(sign + significant + "0" * power)  # as the same number is written as an integer
+    return Real(f"{sign}{significant}e{power}")
+
+
+def _bounded(literal: str) -> str:
+    if len(literal) > NUMBER_CHARS_MAX:
+        raise _UnfitError(f"a number of {len(literal)} characters, expected at most {NUMBER_CHARS_MAX}")
+    return literal
+
+
+def _constant(literal: str) -> NoReturn:
+    raise _UnfitError(f"{literal} is not JSON, expected a number")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant)
+_scalar = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _canonical(value: object, depth: int = 0) -> str:
+    """The one spelling of a JSON value. Raises _UnfitError when it nests too deep."""
+    if isinstance(value, Real):
+        return value.text
+    if type(value) is int:  # by far faster than the encoder, for a body full of numbers
+        return str(value)
+    if not isinstance(value, dict | list):
+        return _scalar(value)
+    if depth == DEPTH_MAX:
+        _too_deep()
+    if isinstance(value, list):
+        return f"[{','.join([_canonical(item, depth + 1) for item in value])}]"
+    members = [f"{_scalar(name)}:{_canonical(value[name], depth + 1)}" for name in sorted(value)]
+    return f"{{{','.join(members)}}}"
+
+
+def _header(value: object) -> Header:
+    """The header that the value is. Raises _UnfitError."""
+    series = value.get("series") if isinstance(value, dict) else None
+    if isinstance(series, list) and len(series) > SERIES_MAX:
+        reason = f"the header has {len(series)} series, expected at most {SERIES_MAX}"
+        raise _UnfitError(reason, RejectionCode.TOO_MANY_SERIES)
+    try:
+        body = msgspec.convert(value, _Body)
+    except msgspec.ValidationError as error:  # its message holds paths and types, nothing of the sender's text
+        raise _UnfitError(f"the header does not fit: {error}") from None
+    if not is_transaction_type(body.transaction_type):
+        _wrong("$.transactionType", body.transaction_type, "up to 63 of A-Z a-z 0-9 _ - with a letter or digit first")
+    return Header(
+        series=_series(body.series),
+        transaction_type=body.transaction_type,
+        timeouts=Timeouts(
+            idle_s=_seconds("$.timeouts.idle", body.timeouts.idle),
+            awaiting_s=_seconds("$.timeouts.awaiting", body.timeouts.awaiting),
+        ),
+        on_timeout=_choice("$.onTimeout", body.on_timeout, _ON_TIMEOUT),
+        on_conflict=_choice("$.onConflict", body.on_conflict, _ON_CONFLICT),
+        labels=body.labels,
+    )
+
+
+def _series(entries: list[_Series]) -> tuple[SeriesSpec, ...]:
+    specs: dict[str, SeriesSpec] = {}
+    for index, entry in enumerate(entries):
+        at = f"$.series[{index}]"
+        if not is_series_type(entry.type):
+            _wrong(f"{at}.type", entry.type, "1 to 63 of A-Z a-z 0-9 . _ - with letter or digit at both ends, no `..`")
+        if entry.type in specs:
+            _wrong(f"{at}.type", entry.type, "a type that no other series of the header has")
+        content_type = None if entry.content_type is UNSET else entry.content_type
+        if content_type is not None and not _CONTENT_TYPE.fullmatch(content_type):
+            _wrong(f"{at}.contentType", content_type, "1 to 255 printable ASCII characters without outer spaces")
+        total_count = None if entry.total_count is UNSET else entry.total_count
+        specs[entry.type] = SeriesSpec(type=entry.type, total_count=total_count, content_type=content_type)
+    return tuple(specs.values())
+
+
+def _seconds(member: str, text: str | UnsetType) -> float | None:
+    if text is UNSET:
+        return None
+    found = _DURATION.fullmatch(text)
+    days, hours, minutes, seconds = found.groups("0") if found else ("0", "0", "0", "0")
+    total = int(days) * 86_400 + int(hours) * 3_600 + int(minutes) * 60 + float(seconds.replace(",", "."))
+    if not TIMEOUT_MIN_S <= total <= TIMEOUT_MAX_S:
+        _wrong(member, text, "an ISO 8601 duration from PT1S to P6D such as PT10M")
+    return total
+
+
+def _choice(member: str, text: str | UnsetType, allowed: tuple[_Choice, ...]) -> _Choice | None:
+    chosen = next((choice for choice in allowed if choice == text), None)
+    if chosen is None and text is not UNSET:
+        _wrong(member, text, " or ".join(allowed))
+    return chosen
+
+
+def _wrong(member: str, found: str, expected: str) -> NoReturn:
+    raise _UnfitError(f"{member} is {quoted(found)}, expected {expected}")
