@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from typing import Any, Final
 
 import click
 import rich_click
 
 from bridge.settings import SettingsError
-from streams.cli.errors import EXIT_USAGE
+from streams.cli.errors import EXIT_USAGE, CliError
 
 COMMANDS: Final = {
     "stack": "real RabbitMQ, Kafka and Azurite as local processes",
@@ -31,13 +31,21 @@ class _LazyGroup(rich_click.RichGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return rich_click.RichCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+        return rich_click.RichCommand(name=cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, found, rest = super().resolve_command(ctx, args)
         return name, _load(name) if name and found else None, rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CliError as error:
+            # rich-click would put it in a box, which breaks ids and commands at the edge of the terminal.
+            error.show()
+            ctx.exit(error.exit_code)
 
 
 def _load(name: str) -> click.Command:
