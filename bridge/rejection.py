@@ -9,9 +9,8 @@ from uuid import UUID, uuid5
 import msgspec
 from aio_pika.abc import AbstractIncomingMessage
 
-from bridge.contract.inbound import Rejected
+from bridge.contract.inbound import Rejected, is_transaction_id
 from bridge.contract.outbound import CloudEvent, Problem, RejectedMessage, rfc3339
-from bridge.contract.inbound import is_transaction_id
 
 _NAMESPACE: Final = UUID("0b5a3d0e-4c1d-5d2f-9a86-2f6f0c7e1b10")
 

@@ -11,6 +11,7 @@ from bridge.settings import SettingsError, load
 from streams import api
 from streams.assemble import Assembler, Record, moment
 from streams.hardened import HardenedApp
+from streams.parking import Origin, park
 from streams.settings import TrackerSettings
 from streams.topics import Topics
 from streams.worker import raw_topic, worker_options
@@ -54,10 +55,7 @@ class _TopicsOutbox:
         deliveries_topic.send_soon(key=key, value=effects.encode(effect), partition=partition)
 
     def park(self, record: Record, reason: str) -> None:
-        app.log.error("parked %s/%d@%d: %s", topics.events, record.partition, record.offset, reason)
-        origin = {"topic": topics.events, "partition": record.partition, "offset": record.offset, "reason": reason}
-        headers = {name: str(value).encode() for name, value in origin.items()}
-        parked_topic.send_soon(key=record.key, value=record.value, headers=headers, partition=0)
+        park(parked_topic, Origin(topics.events, record.partition, record.offset), record.key, record.value, reason)
 
 
 def owned_partitions() -> Set[int]:

@@ -13,6 +13,8 @@ import msgspec
 Stage = Literal["ingest", "await", "assemble", "notify"]
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive ranges of ordinals, ascending."""
+Missing = dict[str, Ranges | None] | None
+"""Per series the ordinals that are missing; None for a series of which nothing is known."""
 
 PROBLEM_TYPE_PREFIX: Final = "urn:brh:problem:"
 CLOUDEVENT_CONTENT_TYPE: Final = "application/cloudevents+json"
@@ -32,8 +34,7 @@ class Problem(Public, frozen=True):
     occurred_at: str
     retryable: bool = False
     terminal: bool = True
-    missing: dict[str, Ranges | None] | None = None
-    """Per series the ordinals that are missing; null for a series of which nothing is known."""
+    missing: Missing = None
     type: str = ""
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from bridge.blobs import BlobsError
 from bridge.settings import load
 from bridge.topology import TopologyError
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_READY, CliError
-from streams.provision import ProvisionError, Provisioned, provision_blob, provision_kafka, provision_rabbitmq
+from streams.provision import Provisioned, ProvisionError, provision_blob, provision_kafka, provision_rabbitmq
 from streams.settings import ClientSettings
 from streams.topics import Topics
 

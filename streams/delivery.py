@@ -1,0 +1,78 @@
+"""The delivery: `faust -A streams.delivery worker`. Takes effects, carries them out, reports what came of them.
+
+It is a second app in a group of its own, because it waits: for storage, for confirmations. Its stream is read without
+Faust's own acknowledgements; `Window` gives them, in order, when the work of each effect is done.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from bridge.azure_blobs import AzureBlobs
+from bridge.contract import events
+from bridge.contract.outbound import CloudEvent
+from bridge.notices import Notices
+from bridge.settings import SettingsError, load
+from streams.courier import Courier
+from streams.hardened import EXIT_AGENT, HardenedApp, end_process
+from streams.parking import Origin, park
+from streams.settings import DeliverySettings
+from streams.topics import Topics
+from streams.window import Window
+from streams.worker import raw_topic, worker_options
+from tables import effects
+
+try:
+    settings = load(DeliverySettings)
+except SettingsError as error:
+    raise SystemExit(f"delivery: {error} (bad-settings)") from None
+
+topics = Topics(settings.namespace, settings.partitions)
+app = HardenedApp(
+    topics.delivery_group,
+    # A rebalance need not wait for deliveries in hand: whoever gets the partition finds out what is done already.
+    stream_wait_empty=False,
+    **worker_options(settings, topics.delivery_group, settings.delivery_bind),
+)
+deliveries_topic = raw_topic(app, topics.deliveries, settings.partitions)
+events_topic = raw_topic(app, topics.events, settings.partitions)
+outcomes_topic = raw_topic(app, topics.outcomes, settings.partitions)
+parked_topic = raw_topic(app, topics.parked, 1)
+
+window = Window(
+    settings.deliveries_in_flight,
+    fail=lambda error: end_process(EXIT_AGENT, f"a delivery failed: {error!r}", error),
+)
+
+
+@app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]  # Faust's signals are not typed
+async def _forget(*_: Any, **__: Any) -> None:
+    window.forget()
+
+
+@app.agent(deliveries_topic)
+async def deliver(stream: Any) -> None:
+    """Every effect of the partitions this worker owns, many at once."""
+    name = f"brh delivery {settings.worker_id}".strip()
+    async with AzureBlobs(settings) as blobs, Notices(settings.amqp_url, name) as notices:
+        courier = Courier(blobs, notices, _publish_outcome, settings)
+        async for event in stream.noack().events():
+            await window.put(event.message.partition, partial(_carry_out, courier, event.message), event.ack)
+
+
+async def _carry_out(courier: Courier, message: Any) -> None:
+    try:
+        effect = effects.decode(message.value or b"")
+    except msgspec.DecodeError as error:
+        origin = Origin(message.topic, message.partition, message.offset)
+        await park(parked_topic, origin, message.key, message.value, str(error))
+        return
+    answer = await courier.deliver(effect)
+    await events_topic.send_soon(key=effect.transaction.encode(), value=events.encode(answer))
+
+
+async def _publish_outcome(transaction: str, event: CloudEvent) -> None:
+    await outcomes_topic.send_soon(key=transaction.encode(), value=msgspec.json.encode(event))

@@ -1,0 +1,98 @@
+"""The outcome document: one conditional write that decides about a transaction, and the marker that it was told.
+
+Whoever comes second reads what the first one wrote and follows it; it may be an earlier success of its own whose reply
+was lost. Everything told to anybody is made from the document as it was read or written, so every copy is the same.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from bridge.blobs import Blobs, Exists
+from bridge.contract.inbound import Trace
+from bridge.contract.outbound import Outcome, OutcomeTimestamps, SeriesResult, Told, rfc3339
+from bridge.layout import OUTCOME_BLOB, TOLD_BLOB, record_name
+from tables.effects import Deliver
+
+_JSON = "application/json"
+_AUDIENCE = "brh_audience"
+
+
+class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who is told besides everybody, and in which trace: kept with the document, so that it alone is enough to tell."""
+
+    reply_to: str | None = None
+    trace: Trace = Trace()
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """The outcome as it stands in storage."""
+
+    outcome: Outcome
+    etag: str
+    audience: Audience
+
+
+async def find_outcome(blobs: Blobs, transaction: str) -> Decided | None:
+    """The outcome of a transaction, if it has one. Raises BlobsError."""
+    content = await blobs.read(record_name(transaction, OUTCOME_BLOB))
+    if content is None:
+        return None
+    return Decided(msgspec.json.decode(content.body, type=Outcome), content.etag, _read_audience(content.metadata))
+
+
+async def write_outcome(blobs: Blobs, effect: Deliver, series: tuple[SeriesResult, ...]) -> Decided:
+    """Decide, unless somebody has decided: then what they wrote. Raises BlobsError."""
+    name = record_name(effect.transaction, OUTCOME_BLOB)
+    outcome = Outcome(
+        transaction_id=effect.transaction,
+        transaction_type=effect.transaction_type,
+        outcome=effect.outcome,
+        partial=False,
+        outcome_uri=blobs.uri(name),
+        series=series,
+        problem=effect.problem,
+        timestamps=OutcomeTimestamps(
+            created=rfc3339(effect.created),
+            header_received=rfc3339(effect.header_received) if effect.header_received else None,
+            completed=rfc3339(datetime.now(UTC)),
+        ),
+    )
+    audience = Audience(effect.reply_to, effect.trace)
+    written = await blobs.write_once(
+        name, msgspec.json.encode(outcome), content_type=_JSON, metadata={_AUDIENCE: _audience_text(audience)}
+    )
+    if not isinstance(written, Exists):
+        return Decided(outcome, written.etag, audience)
+    decided = await find_outcome(blobs, effect.transaction)
+    if decided is None:
+        raise RuntimeError(f"{name} was there and is gone: something outside removes outcomes")
+    return decided
+
+
+async def find_told(blobs: Blobs, transaction: str) -> Told | None:
+    """The marker that the outcome was told, if it is there. Raises BlobsError."""
+    content = await blobs.read(record_name(transaction, TOLD_BLOB))
+    return msgspec.json.decode(content.body, type=Told) if content else None
+
+
+async def mark_told(blobs: Blobs, transaction: str, told: Told) -> Told:
+    """Write the marker; when somebody was faster, theirs. Raises BlobsError."""
+    written = await blobs.write_once(
+        record_name(transaction, TOLD_BLOB), msgspec.json.encode(told), content_type=_JSON, metadata={}
+    )
+    return (await find_told(blobs, transaction) or told) if isinstance(written, Exists) else told
+
+
+def _audience_text(audience: Audience) -> str:
+    # Metadata travels as HTTP headers: base64 carries any queue name.
+    return base64.b64encode(msgspec.json.encode(audience)).decode()
+
+
+def _read_audience(metadata: Mapping[str, str]) -> Audience:
+    text = metadata.get(_AUDIENCE)
+    return msgspec.json.decode(base64.b64decode(text), type=Audience) if text else Audience()
