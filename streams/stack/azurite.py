@@ -6,9 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from azure.core.exceptions import AzureError
-from azure.storage.blob import BlobServiceClient
-
 from streams.stack import install, ports, programs
 from streams.stack.service import Service
 
@@ -55,6 +52,10 @@ class Azurite(Service):
 
     def answers(self) -> bool:
         """Whether it lists containers."""
+        # Here, not above: the library takes longer to load than `env` and `down` take to run.
+        from azure.core.exceptions import AzureError
+        from azure.storage.blob import BlobServiceClient
+
         client = BlobServiceClient.from_connection_string(
             self.connection_string,
             api_version=_API_VERSION,

@@ -23,7 +23,7 @@ _JAR_SUMS: Final = _PARTS / "kafka-jars.sha256"
 _PACKAGE: Final = _PARTS / "package.json"
 _PACKAGE_LOCK: Final = _PARTS / "package-lock.json"
 _FETCH_TIMEOUT_S: Final = 900
-_TAIL_LINES: Final = 5
+_WORDS_MAX_LINES: Final = 5
 
 
 def kafka_version() -> str:
@@ -81,7 +81,11 @@ def ensure(say: Callable[[str], None]) -> None:
 def _install_kafka() -> None:
     with _whole(kafka_jars()) as folder:
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
-        _run([str(programs.maven()), "-B", "-q", "-f", str(_POM), *goal], folder, code="kafka-fetch")
+        _run(
+            [str(programs.maven()), "-B", "-q", "-Dstyle.color=never", "-f", str(_POM), *goal],
+            folder,
+            code="kafka-fetch",
+        )
         for line in _JAR_SUMS.read_text().splitlines():
             expected, name = line.split()
             jar = folder / name
@@ -128,7 +132,9 @@ def _run(command: Sequence[str], folder: Path, *, code: str) -> None:
             f"{Path(command[0]).name} did not finish in {_FETCH_TIMEOUT_S} s", code=code, remedy="Try again."
         ) from None
     if done.returncode:
-        words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_TAIL_LINES:])
+        # Both programs say what is wrong first, and then how to read about errors in general.
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        words = "\n".join(lines[:_WORDS_MAX_LINES])
         raise StackError(
             f"{Path(command[0]).name} failed: {words}", code=code, remedy="Check the network, then try again."
         )

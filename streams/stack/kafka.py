@@ -9,9 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
-
 from streams.stack import install, ports, programs
 from streams.stack.errors import StackError
 from streams.stack.service import Service
@@ -91,6 +88,10 @@ class Kafka(Service):
         return asyncio.run(self._could_create_topic())
 
     async def _could_create_topic(self) -> bool:
+        # Here, not above: the library takes longer to load than `env` and `down` take to run.
+        from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+        from aiokafka.errors import KafkaError
+
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=_ASK_TIMEOUT_S * 1_000)
         try:
             async with asyncio.timeout(_ASK_TIMEOUT_S):

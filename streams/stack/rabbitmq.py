@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 from urllib.parse import quote
 
-import aio_pika
-from aio_pika.exceptions import AMQPError
-
 from streams.stack import ports, programs
 from streams.stack.deadline import Deadline
 from streams.stack.process import Process
@@ -100,6 +97,10 @@ class RabbitMQ(Service):
         return asyncio.run(self._log_in())
 
     async def _log_in(self) -> bool:
+        # Here, not above: the library takes longer to load than `env` and `down` take to run.
+        import aio_pika
+        from aio_pika.exceptions import AMQPError
+
         try:
             connection = await aio_pika.connect(self.url, timeout=_ASK_TIMEOUT_S)
             await connection.close()
