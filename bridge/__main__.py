@@ -7,6 +7,7 @@ import sys
 import structlog
 from mode import Worker
 
+from bridge.logs import quiet_libraries
 from bridge.service import Bridge
 from bridge.settings import BridgeSettings, SettingsError, load
 
@@ -20,6 +21,7 @@ def main() -> None:
         worker = Worker(Bridge(settings), loglevel="INFO", logfile=sys.stderr, redirect_stdouts=False)
     except SettingsError as error:
         raise SystemExit(f"bridge: {error} (bad-settings)") from None
+    quiet_libraries()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     worker.execute_from_commandline()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from bridge.blobs import Blobs, BlobProperties, Exists, MissingBlocks
+from bridge.blobs import BlobProperties, Blobs, Exists, MissingBlocks
 from bridge.checksums import combine, hex16
 from bridge.contract.outbound import Missing, Part, Problem, SeriesResult, rfc3339
 from bridge.layout import part_name

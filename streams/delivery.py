@@ -48,7 +48,7 @@ window = Window(
 )
 
 
-@app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]  # Faust's signals are not typed
+@app.on_partitions_revoked.connect
 async def _forget(*_: Any, **__: Any) -> None:
     window.forget()
 

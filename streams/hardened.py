@@ -19,6 +19,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import faust
@@ -47,6 +48,11 @@ class HardenedApp(faust.App):
         super().__init__(*args, **kwargs)
         if self.conf.producer_threaded or self.in_transaction:
             raise ValueError("producer_threaded and exactly_once are never flushed before a commit: leave them off")
+
+    async def on_first_start(self) -> None:
+        """Make the folders this worker needs; stock Faust makes only the last one of a path."""
+        Path(self.conf.datadir).parent.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
 
     async def _on_agent_error(self, agent: AgentT[Any], exc: BaseException) -> None:
         end_process(EXIT_AGENT, f"agent {agent.name} failed: {exc!r}", exc)
