@@ -41,6 +41,9 @@ def mount(app: faust.App, transactions: Any, topics: Topics) -> None:
     server.middlewares.append(_problems)
     server.add_routes(
         [
+            # Faust has a page here that says OK in any state. Ours comes first and so wins; as the last of this list it
+            # would be the same resource to aiohttp, which then refuses Faust's.
+            web.get("/", _not_found),
             web.get("/v1/transactions", api.transactions),
             web.get("/v1/transactions/{id:[^/]+}", api.transaction),
             web.get("/v1/transactions/{id:[^/]+}/gaps", api.gaps),
@@ -49,8 +52,6 @@ def mount(app: faust.App, transactions: Any, topics: Topics) -> None:
             web.get("/version", api.version),
             web.get(f"/{_INTERNAL}", api.own_page),
             web.get(f"/{_INTERNAL}/{{id:[^/]+}}", api.own_row),
-            # Faust has a page here that says OK, whatever the worker's state is.
-            web.get("/", _not_found),
         ]
     )
 
