@@ -7,7 +7,7 @@ from enum import Enum, auto
 from msgspec.structs import replace
 
 from bridge.contract.events import Staged
-from bridge.layout import BlockId, part_of, sub_block_bytes
+from bridge.layout import BlockId, part_of
 from tables import ordinals
 from tables.contents import digest
 from tables.effects import block_hash
@@ -38,19 +38,26 @@ def take(series: Series, staged: Staged) -> tuple[Series, Taken]:
     content = digest(staged.sizes[0], staged.crc64s[0])
     known = series.contents.get(staged.first)
     if series.total_count not in (None, staged.total_count):
-        same_blocks = known == content and sub_block_bytes(series.total_count or 0) == sub_block_bytes(
-            staged.total_count
-        )
-        return (series if same_blocks else _exclude(series, staged)), Taken.OTHER_TOTAL
+        return _exclude(series, staged, same_content=known == content), Taken.OTHER_TOTAL
     if known is None:
         return _add(series, staged, content), Taken.NEW
     if known == content:
         return series, Taken.DUPLICATE
-    return _exclude(series, staged), Taken.OTHER_BYTES
+    return _exclude(series, staged, same_content=False), Taken.OTHER_BYTES
 
 
-def _exclude(series: Series, staged: Staged) -> Series:
-    return replace(series, excluded=series.excluded | set(block_ids(staged)))
+def _exclude(series: Series, staged: Staged, *, same_content: bool) -> Series:
+    """Exclude a loser's blocks, but none that the accepted payload has as well: it could never be committed."""
+    accepted = series.contents.blocks(staged.first)
+    if same_content and not accepted:
+        accepted = staged.blocks[:1]
+    same_cut = len(accepted) == len(staged.blocks)  # the id of a block says how many there are
+    lost = {
+        block_id
+        for sub, block_id in enumerate(block_ids(staged))
+        if not (same_cut and accepted[sub] == staged.blocks[sub])
+    }
+    return replace(series, excluded=series.excluded | lost) if lost else series
 
 
 def _add(series: Series, staged: Staged, content: bytes) -> Series:
@@ -69,7 +76,7 @@ def _add(series: Series, staged: Staged, content: bytes) -> Series:
         received=series.received | ordinals.interval(staged.first, 1),
         received_count=series.received_count + 1,
         bytes=series.bytes + staged.sizes[0],
-        contents=series.contents.with_digest(staged.first, content),
+        contents=series.contents.with_payload(staged.first, content, staged.blocks),
         parts={**series.parts, part: tally},
         # Bytes that lost against another total count may be the very ones that are accepted now.
         excluded=series.excluded - set(ids) if series.excluded else series.excluded,

@@ -1,0 +1,165 @@
+"""Scripts for the rules: `>> fact` tells, `<< expectation` asks, and a failure prints the whole dialogue.
+
+    Playbook() >> header(a=2) >> payload("a", 1, of=2) << State.AWAITING_RESULTS << asks_nothing
+
+Every line is carried out where it stands, so a script cannot be forgotten to be played.
+
+A payload's body is a word. Each letter stands for 8 MiB, the last one for less, so `of=2000` (sub-blocks of 32 MiB)
+cuts the same word into other blocks than `of=2` does, as `bridge.layout` wants it; the empty word is the empty payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
+from bridge.contract.inbound import Header, SeriesSpec
+from bridge.contract.outbound import Problem
+from bridge.layout import MIB, sub_block_bytes
+from tables import ordinals
+from tables.accept import block_ids
+from tables.effects import Deliver, delivery_id
+from tables.rules import Fact, advance, due, opened
+from tables.transaction import State, Transaction
+
+T1 = "T1"
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LETTER_BYTES = 8 * MIB
+
+
+def crc64(word: str) -> str:
+    """Stands for the CRC-64 of a word's bytes: 16 hex digits, other ones for other words."""
+    return blake2b(word.encode(), digest_size=8).hexdigest()
+
+
+def payload(series: str, ordinal: int, *, of: int, body: str = "x") -> Staged:
+    letters = sub_block_bytes(of) // LETTER_BYTES
+    cut = tuple(crc64(body[at : at + letters]) for at in range(0, len(body), letters))
+    size = (len(body) - 1) * LETTER_BYTES + ord(body[-1]) if body else 0
+    return Staged(series, ordinal, 1, of, (size,), (crc64(body),), cut)
+
+
+def header(*, conflicting: str | None = None, on_conflict: Any = None, **total_counts: int | None) -> HeaderReceived:
+    """A header that announces the series; `conflicting` is the digest of the other header that the message held."""
+    specs = tuple(SeriesSpec(name, total) for name, total in total_counts.items())
+    said = Header(specs, on_conflict=on_conflict)
+    return HeaderReceived(T1, said, crc64(repr(said)), START, conflicting_digest=conflicting)
+
+
+def problem(code: str) -> Problem:
+    return Problem(code, "A title", "What happened.", "assemble", "2026-01-31T12:00:00.000Z")
+
+
+def delivered(outcome: Any, code: str | None = None) -> Delivered:
+    uri = f"https://a/results/{T1}/_outcome.json"
+    return Delivered(T1, outcome, uri, "0x8D", START, START, "n-1", problem(code) if code else None)
+
+
+def refused(outcome: Any = "Completed", code: str = "storage-unavailable") -> DeliveryRefused:
+    return DeliveryRefused(T1, delivery_id(T1, outcome), problem(code))
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What is looked at, and what must be seen there."""
+
+    what: str
+    wanted: object
+    look: Callable[[Playbook], object]
+
+
+def asks(outcome: str, code: str | None = None) -> Expect:
+    """Exactly one delivery is due, with this outcome and the code of its problem."""
+
+    def look(book: Playbook) -> object:
+        return [(each.outcome, each.problem and each.problem.code) for each in book.due()]
+
+    return Expect("due", [(outcome, code)], look)
+
+
+asks_nothing = Expect("due", [], lambda book: list(book.due()))
+changes_nothing = Expect("changed", {}, lambda book: changes(book.before, book.transaction, but={"updated"}))
+
+
+def changes_only(**fields: object) -> Expect:
+    """The last fact changed these fields (and `updated`) and no others."""
+    return Expect("changed", fields, lambda book: changes(book.before, book.transaction, but={"updated"}))
+
+
+def has(**fields: object) -> Expect:
+    return Expect("has", fields, lambda book: {name: getattr(book.transaction, name) for name in fields})
+
+
+def conflict(code: str | None) -> Expect:
+    return Expect("conflict", code, lambda book: book.transaction.conflict and book.transaction.conflict.code)
+
+
+def received(**series: list[tuple[int, int]]) -> Expect:
+    def look(book: Playbook) -> object:
+        known = book.transaction.series
+        return {name: list(ordinals.ranges(known[name].received, 99)[0]) for name in series if name in known}
+
+    return Expect("received", series, look)
+
+
+def excluded(series: str, *losers: Staged, but: set[str] = frozenset()) -> Expect:  # type: ignore[assignment]
+    """The plan excludes every block of these payloads, and none besides."""
+    wanted = {block for loser in losers for block in block_ids(loser)} - but
+    return Expect(f"excluded of {series}", wanted, lambda book: set(book.transaction.series[series].excluded))
+
+
+def changes(before: Transaction, after: Transaction, *, but: set[str]) -> dict[str, object]:
+    names = [name for name in Transaction.__struct_fields__ if name not in but]
+    return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}
+
+
+def _said(value: object) -> str:
+    """Short: without the fields that have their defaults."""
+    name = f"{type(value).__name__} " if isinstance(value, msgspec.Struct) else ""
+    return name + msgspec.json.encode(value, enc_hook=repr).decode()
+
+
+class Playbook:
+    """One transaction and the dialogue with it; time stands still unless the script lets it pass."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.transaction = self.before = opened(T1, START)
+        self._dialogue: list[str] = []
+
+    def due(self) -> tuple[Deliver, ...]:
+        return due(self.transaction, self.now)
+
+    def __rshift__(self, told: Fact | timedelta) -> Playbook:
+        self._dialogue.append(f">> {_said(told)}")
+        if isinstance(told, timedelta):
+            self.now += told
+        else:
+            self.before, self.transaction = self.transaction, advance(self.transaction, told, self.now)
+        return self
+
+    def __lshift__(self, wanted: State | Expect) -> Playbook:
+        if isinstance(wanted, State):
+            wanted = Expect("state", wanted, lambda book: book.transaction.state)
+        seen = wanted.look(self)
+        self._dialogue.append(f"<< {wanted.what}: {_said(wanted.wanted)}")
+        if seen != wanted.wanted:
+            raise AssertionError("\n".join(["the dialogue", *self._dialogue, f"   but {wanted.what}: {_said(seen)}"]))
+        return self
+
+
+def core(transaction: Transaction, *, but: tuple[str, ...] = ("updated", "duplicates", "late")) -> Transaction:
+    """What matters of a transaction: without what only counts or tells the time."""
+    blank = opened(T1, START)
+    return replace(transaction, **{name: getattr(blank, name) for name in but})
