@@ -41,7 +41,7 @@ TRANSITIONS: Final[dict[State, dict[type[Fact], frozenset[State]]]] = {
     State.AWAITING_RESULTS: {
         HeaderReceived: _OPEN,
         Staged: _OPEN,
-        DeliveryRefused: _OPEN,
+        DeliveryRefused: frozenset({State.AWAITING_RESULTS}),
         Delivered: FINAL,
     },
     State.SENDING_COMPLETION: {
