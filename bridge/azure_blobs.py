@@ -4,13 +4,13 @@ Why the SDK is used the way it is:
 
 * A block's body is an object whose iteration starts anew at every attempt (`bridge.azure_body`).
 * `upload_blob` may never split a record into blocks: it numbers them, so two writers would mix their contents.
-* Its retries wait 15 s and more by default; ours start near 1 s. They make every write ambiguous, which is why a
+* Its retries wait 15 s and more by default; ours start near 3 s. They make every write ambiguous, which is why a
   conflict is answered by what is there and not by an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Self, cast
 
@@ -23,7 +23,7 @@ from azure.storage.blob.aio import BlobClient, ContainerClient, ExponentialRetry
 from yarl import URL
 
 from bridge.azure_body import BlockBody, Integrity
-from bridge.azure_client import connect, is_emulator
+from bridge.azure_client import connect, is_emulator, retries
 from bridge.azure_errors import asking, code_of, is_absent
 from bridge.blobs import (
     RANGE_MAX_BYTES,
@@ -76,7 +76,7 @@ class AzureBlobs:
             raise SettingsError("BRH_BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL: one of the two must be set")
         self._settings = settings
         self._connections_max = connections_max
-        self._retry = retry or ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=4)
+        self._retry = retry or retries()
         self._wanted = integrity
         self._integrity: Integrity = integrity or "crc64"
         self._container: ContainerClient | None = None
@@ -193,7 +193,7 @@ class AzureBlobs:
         properties = _properties(found.properties)
         return Content(body, properties.etag, properties.metadata)
 
-    async def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncIterator[bytes]:
+    async def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncGenerator[bytes]:
         """Get Blob by ranges with `If-Match`."""
         check_chunk(chunk_bytes)
         there = await self.properties(name)

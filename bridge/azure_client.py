@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -23,6 +24,22 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _EMULATED_ACCOUNT = "devstoreaccount1"
 
 
+def retries(count: int = 4, *, first_s: int = 1, base: int = 2, jitter_s: int = 3) -> ExponentialRetry:
+    """Pauses of about `first_s` + `base` to the power of 1, 2, 3, ... seconds, give or take `jitter_s`.
+
+    The total alone would not do: the SDK also counts failed connections, broken replies and bad answers, to 3 each.
+    """
+    return ExponentialRetry(
+        initial_backoff=first_s,
+        increment_base=base,
+        random_jitter_range=jitter_s,
+        retry_total=count,
+        retry_connect=count,
+        retry_read=count,
+        retry_status=count,
+    )
+
+
 async def connect(
     settings: BlobSettings, retry: ExponentialRetry, connections_max: int, opening: AsyncExitStack
 ) -> BlobServiceClient:
@@ -35,36 +52,43 @@ async def connect(
             trust_env=True,
         )
     )
-    # Given to the transport and not to the client, which ignores its own timeouts when it is handed a transport.
+    # Limits are given to the transport: a client that is handed one ignores its own.
     transport = AioHttpTransport(
         session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S
     )
-    if settings.blob_connection_string:
-        try:
-            service = BlobServiceClient.from_connection_string(
-                settings.blob_connection_string.get_secret_value(),
-                api_version=settings.blob_api_version,
-                retry_policy=retry,
-                transport=transport,
-                max_single_put_size=RECORD_MAX_BYTES,
-                max_single_get_size=RANGE_MAX_BYTES,
-                max_chunk_get_size=RANGE_MAX_BYTES,
-            )
-        except ValueError:
-            # The SDK's text could quote the string, which holds a key.
-            raise SettingsError("BRH_BLOB_CONNECTION_STRING: not a storage connection string") from None
-    else:
-        service = BlobServiceClient(
-            str(settings.blob_account_url),
-            await opening.enter_async_context(DefaultAzureCredential()),
-            api_version=settings.blob_api_version,
-            retry_policy=retry,
-            transport=transport,
-            max_single_put_size=RECORD_MAX_BYTES,
-            max_single_get_size=RANGE_MAX_BYTES,
-            max_chunk_get_size=RANGE_MAX_BYTES,
-        )
+    credential = None
+    if not settings.blob_connection_string:
+        credential = await opening.enter_async_context(DefaultAzureCredential())
+    try:
+        service = _client(settings, credential, retry, transport)
+    except ValueError as error:
+        # Not as the cause: the SDK's text may quote what it was given, and that may hold a key.
+        wrong = "BLOB_API_VERSION" if "API version" in str(error) else "BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"
+        raise SettingsError(f"BRH_{wrong}: the storage client does not understand it") from None
     return await opening.enter_async_context(service)
+
+
+def _client(
+    settings: BlobSettings,
+    credential: DefaultAzureCredential | None,
+    retry: ExponentialRetry,
+    transport: AioHttpTransport,
+) -> BlobServiceClient:
+    create: Callable[..., BlobServiceClient]
+    if settings.blob_connection_string:
+        create, address = BlobServiceClient.from_connection_string, settings.blob_connection_string.get_secret_value()
+    else:
+        create, address = BlobServiceClient, settings.blob_account_url or ""
+    return create(
+        address,
+        credential,
+        api_version=settings.blob_api_version,
+        retry_policy=retry,
+        transport=transport,
+        max_single_put_size=RECORD_MAX_BYTES,
+        max_single_get_size=RANGE_MAX_BYTES,
+        max_chunk_get_size=RANGE_MAX_BYTES,
+    )
 
 
 def is_emulator(url: str) -> bool:

@@ -13,7 +13,7 @@ ETags have no quotes anywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -161,7 +161,7 @@ class Blobs(Protocol):
         """A small blob, whole; None when it is not there. Raises BlobTooLarge above `max_bytes`."""
         ...
 
-    def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncIterator[bytes]:
+    def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncGenerator[bytes]:
         """The bytes of one version of a blob, in chunks of `chunk_bytes` (the last one shorter), a request each.
 
         Raises BlobChanged, before or between chunks, when that version is gone; ValueError for `chunk_bytes` outside

@@ -5,7 +5,7 @@ It passes the same conformance suite, down to what is invisible, dropped and ref
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -105,7 +105,7 @@ class MemoryBlobs:
             raise BlobTooLarge(f"{name} has {len(there.body)} bytes, more than {max_bytes}: stream it")
         return Content(there.body, there.properties.etag, there.properties.metadata)
 
-    async def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncIterator[bytes]:
+    async def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncGenerator[bytes]:
         """Slices of the body."""
         check_chunk(chunk_bytes)
         self._require_container()
