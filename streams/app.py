@@ -10,12 +10,13 @@ from bridge.contract import events
 from bridge.settings import SettingsError, load
 from streams import api
 from streams.assemble import Assembler, Record, moment
-from streams.hardened import HardenedApp
+from streams.hardened import HardenedApp, drop_ghosts
 from streams.parking import Origin, park
 from streams.settings import TrackerSettings
 from streams.topics import Topics
 from streams.worker import raw_topic, worker_options
 from tables import effects
+from tables.receipts import transaction_of
 
 try:
     settings = load(TrackerSettings)
@@ -66,9 +67,19 @@ def owned_partitions() -> Set[int]:
 assembler = Assembler(receipts, transactions, _TopicsOutbox(), owned_partitions, settings)
 
 
+def _is_ours(row_key: str) -> bool:
+    return topics.partition_of(transaction_of(row_key)) in owned_partitions()
+
+
 @receipts.on_recover
 async def _rebuild_index() -> None:
+    drop_ghosts(receipts, _is_ours)
     assembler.forget()
+
+
+@transactions.on_recover
+async def _drop_views() -> None:
+    drop_ghosts(transactions, _is_ours)
 
 
 @app.agent(events_topic)

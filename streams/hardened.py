@@ -7,6 +7,8 @@ strict flush    Stock Faust commits source offsets while changelog records are s
                 it, and a failed record ends the process.
 agent failure   Stock Faust acknowledges the event on which an agent raised. Here the process ends without a commit,
                 and the event is read again.
+ghost rows      Stock Faust's memory store keeps the rows of partitions that have gone to other workers, and its table
+                views show them. Here they are dropped when a recovery ends.
 static member   A worker with a stable name takes its partitions back at once when it is started again.
 
 Every end is `os._exit`: no clean-up code runs, so nothing is committed on the way out. A supervisor starts the process
@@ -67,6 +69,18 @@ class HardenedApp(faust.App):
         hooked.send = outstanding.hook_send(producer.send)
         hooked.flush = outstanding.wait
         return producer
+
+
+def drop_ghosts(table: Any, is_ours: Callable[[str], bool]) -> int:
+    """Drop the rows of a table in memory whose keys are not ours; nothing is sent to the changelog.
+
+    Returns how many there were.
+    """
+    rows: dict[str, Any] = table.data.data
+    ghosts = [key for key in rows if not is_ours(key)]
+    for key in ghosts:
+        del rows[key]
+    return len(ghosts)
 
 
 class _Outstanding:

@@ -44,7 +44,6 @@ def worker_options(settings: WorkerSettings, group: str, bind: str) -> dict[str,
         "web_bind": host,
         "web_host": host,
         "web_port": port,
-        "web_tables_enabled": False,  # would show rows of partitions that have gone to other workers
         "web_router_enabled": False,
         "canonical_url": f"http://{host}:{port}",
         "worker_redirect_stdouts": False,

@@ -14,6 +14,7 @@ from streams.cli.errors import EXIT_USAGE, CliError
 COMMANDS: Final = {
     "stack": "real RabbitMQ, Kafka and Azurite as local processes",
     "setup": "create what is missing in RabbitMQ, Kafka and Blob Storage",
+    "run": "bridge, tracker and delivery under one supervisor",
     "bridge": "one bridge process in the foreground",
     "send": "send files as a result: a reference producer",
     "status": "what has arrived of a transaction and what it waits for",

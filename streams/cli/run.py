@@ -1,0 +1,42 @@
+"""`brh run`: everything that one machine needs, under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import click
+import rich_click
+
+from bridge.settings import load
+from streams.cli.errors import CliError
+from streams.settings import TrackerSettings
+from streams.supervisor import GaveUpError, Supervisor, children
+
+
+@click.command("run", cls=rich_click.RichCommand)
+@click.option("--bridges", type=click.IntRange(0, 64), default=1, show_default=True)
+@click.option("--trackers", type=click.IntRange(0, 64), default=1, show_default=True)
+@click.option("--deliveries", type=click.IntRange(0, 64), default=1, show_default=True)
+def command(bridges: int, trackers: int, deliveries: int) -> None:
+    """Run bridge, tracker and delivery; what ends is started again.
+
+    SIGTERM or Ctrl-C drains: nothing new is taken, what is in hand is finished.
+    """
+    load(TrackerSettings)  # wrong settings are said once here, not by every child again and again
+    env = {name: value for name, value in os.environ.items() if name.startswith("BRH_")}
+    supervisor = Supervisor(
+        children(bridges, trackers, deliveries, env), lambda name, line: click.echo(f"{name} | {line}")
+    )
+    try:
+        asyncio.run(_run(supervisor))
+    except GaveUpError as error:
+        raise CliError(str(error), code="gave-up", remedy="Mend what its output names, then run again.") from None
+
+
+async def _run(supervisor: Supervisor) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    await supervisor.run()
