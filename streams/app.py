@@ -67,19 +67,20 @@ def owned_partitions() -> Set[int]:
 assembler = Assembler(receipts, transactions, _TopicsOutbox(), owned_partitions, settings)
 
 
-def _is_ours(row_key: str) -> bool:
-    return topics.partition_of(transaction_of(row_key)) in owned_partitions()
+def _drop_ghosts(table: Any) -> None:
+    mine = owned_partitions()
+    drop_ghosts(table, lambda key: topics.partition_of(transaction_of(key)) in mine)
 
 
 @receipts.on_recover
 async def _rebuild_index() -> None:
-    drop_ghosts(receipts, _is_ours)
+    _drop_ghosts(receipts)
     assembler.forget()
 
 
 @transactions.on_recover
 async def _drop_views() -> None:
-    drop_ghosts(transactions, _is_ours)
+    _drop_ghosts(transactions)
 
 
 @app.agent(events_topic)
