@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from fractions import Fraction
 from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
 import msgspec
@@ -225,10 +226,10 @@ def _seconds(member: str, text: str | UnsetType) -> float | None:
         return None
     found = _DURATION.fullmatch(text)
     days, hours, minutes, seconds = found.groups("0") if found else ("0", "0", "0", "0")
-    total = int(days) * 86_400 + int(hours) * 3_600 + int(minutes) * 60 + float(seconds.replace(",", "."))
+    total = int(days) * 86_400 + int(hours) * 3_600 + int(minutes) * 60 + Fraction(seconds.replace(",", "."))
     if not TIMEOUT_MIN_S <= total <= TIMEOUT_MAX_S:
         _wrong(member, text, "an ISO 8601 duration from PT1S to P6D such as PT10M")
-    return total
+    return float(total)  # rounded once: PT1M16.016S is 76.016
 
 
 def _choice(member: str, text: str | UnsetType, allowed: tuple[_Choice, ...]) -> _Choice | None:

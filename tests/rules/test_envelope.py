@@ -406,6 +406,7 @@ ACCEPTED_BODIES: list[tuple[str, str, Header]] = [
         with_members(timeouts={"idle": "P1DT2H3M4.5S", "awaiting": "PT1M1,25S"}),
         expected(timeouts=Timeouts(93_784.5, 61.25)),
     ),
+    ("rounded once", with_members(timeouts={"idle": "PT1M16.016S"}), expected(timeouts=Timeouts(76.016))),
     ("onTimeout abandon", with_members(onTimeout="abandon"), expected(on_timeout="abandon")),
     ("onTimeout partial", with_members(onTimeout="partial"), expected(on_timeout="partial")),
     ("onConflict fail", with_members(onConflict="fail"), expected(on_conflict="fail")),
