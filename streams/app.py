@@ -26,6 +26,7 @@ except SettingsError as error:
 topics = Topics(settings.namespace, settings.partitions)
 app = HardenedApp(
     topics.tracker_group,
+    row_partition=lambda key: topics.partition_of(transaction_of(key.decode())),
     store=settings.store,
     **worker_options(settings, topics.tracker_group, settings.api_bind),
 )

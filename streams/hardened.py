@@ -7,6 +7,7 @@ strict flush    Stock Faust commits source offsets while changelog records are s
                 it, and a failed record ends the process.
 agent failure   Stock Faust acknowledges the event on which an agent raised. Here the process ends without a commit,
                 and the event is read again.
+table views     Stock Faust's fail until a worker has written to the changelog; here they find the row's owner at once.
 ghost rows      Stock Faust's memory store keeps the rows of partitions that have gone to other workers, and its table
                 views show them. Here they are dropped when a recovery ends.
 static member   A worker with a stable name takes its partitions back at once when it is started again.
@@ -27,6 +28,7 @@ from typing import Any, Final, NoReturn
 import faust
 from faust.types.agents import AgentT
 from faust.types.transports import ProducerT
+from faust.types.tuples import TP
 
 EXIT_AGENT: Final = 70
 EXIT_SEND: Final = 71
@@ -46,8 +48,10 @@ def end_process(code: int, why: str, error: BaseException | None = None) -> NoRe
 class HardenedApp(faust.App):
     """`faust.App` whose committed offsets never run ahead of what its records have reached."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, row_partition: Callable[[bytes], int] | None = None, **kwargs: Any) -> None:
+        """`row_partition` tells the partition of a table row from its key, where that is not the key's own hash."""
         super().__init__(*args, **kwargs)
+        self._row_partition = row_partition
         if self.conf.producer_threaded or self.in_transaction:
             raise ValueError("producer_threaded and exactly_once are never flushed before a commit: leave them off")
 
@@ -68,6 +72,10 @@ class HardenedApp(faust.App):
         hooked.send_soon = outstanding.hook_send_soon(producer.send_soon)
         hooked.send = outstanding.hook_send(producer.send)
         hooked.flush = outstanding.wait
+        if (row_partition := self._row_partition) is not None:
+            # Table views ask the producer for a row's partition. Stock Faust fails there until this worker has written
+            # to that changelog, and it knows of no keys that are kept in another partition than their hash.
+            hooked.key_partition = lambda topic, key: TP(topic, row_partition(key))
         return producer
 
 
