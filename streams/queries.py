@@ -57,7 +57,7 @@ def parse_listing(query: Iterable[tuple[str, str]]) -> Listing:
     given: dict[str, str] = {}
     for name, value in query:
         if name not in _PARSERS:
-            raise BadParameter(quoted(name), value, f"one of the parameters {', '.join(_PARSERS)}")
+            raise BadParameter(quoted(name)[1:-1], value, f"one of the parameters {', '.join(_PARSERS)}")
         if name in given:
             raise BadParameter(name, value, "to be given once")
         given[name] = value

@@ -1,0 +1,83 @@
+"""Values on the command line that have a unit."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import click
+
+from bridge.contract.inbound import is_transaction_id
+
+_SIZE = re.compile(r"([0-9]{1,15})([KMGT]i?)?B?", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)?")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, None: 1.0}
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
+
+
+class Size(click.ParamType):
+    """Bytes, as `8MiB`, `500kB` or a plain number."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        if isinstance(value, int):
+            return value
+        found = _SIZE.fullmatch(str(value))
+        if not found:
+            self.fail(f"{value!r} is no size such as 8MiB, 500kB or 1048576.", param, ctx)
+        prefix = (found[2] or "").lower()
+        base = 1_024 if prefix.endswith("i") else 1_000
+        return int(found[1]) * int(base ** (" kmgt".index(prefix[0]) if prefix else 0))
+
+
+class Duration(click.ParamType):
+    """Seconds, as `60s`, `2m`, `1h` or a plain number."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        found = _DURATION.fullmatch(str(value))
+        if not found:
+            self.fail(f"{value!r} is no duration such as 60s, 2m or 1h.", param, ctx)
+        return float(found[1]) * _SECONDS[found[2]]
+
+
+class Percent(click.ParamType):
+    """A share, as `5%` or `5`."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """From 0 to 1."""
+        if isinstance(value, float):
+            return value
+        found = _PERCENT.fullmatch(str(value))
+        if not found or float(found[1]) > 100:
+            self.fail(f"{value!r} is no percentage from 0% to 100%.", param, ctx)
+        return float(found[1]) / 100
+
+
+class TransactionId(click.ParamType):
+    """The id of a transaction."""
+
+    name = "txn"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, if it can be one."""
+        if not is_transaction_id(value):
+            self.fail(
+                f"{value!r} is no transaction id: 1 to 128 of A-Z a-z 0-9 . _ - with a letter or digit at both ends "
+                "and no `..`.",
+                param,
+                ctx,
+            )
+        return value
+
+
+TXN = click.argument("transaction", metavar="TXN", type=TransactionId())
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
