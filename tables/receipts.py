@@ -52,7 +52,7 @@ def key(transaction_id: str, fact: Fact) -> str | None:
     match fact:
         case HeaderReceived():
             other = fact.conflicting_digest
-            return f"{transaction_id}/h-{other}" if other else f"{transaction_id}/h"
+            return f"{transaction_id}/h-{fact.digest}" + (f"-{other}" if other else "")
         case Staged():
             content = blake2b(msgspec.json.encode((fact.total_count, fact.sizes, fact.blocks)), digest_size=8)
             return f"{transaction_id}/{fact.series}/{fact.first}-{fact.count}-{content.hexdigest()}"

@@ -1,0 +1,412 @@
+"""What must hold whatever arrives, in whatever order, how often ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from hashlib import blake2b
+from itertools import product
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
+from playbook import START, T1, core, delivered, header, payload, refused, seconds
+
+from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
+from bridge.layout import part_of
+from tables import effects, receipts
+from tables.accept import block_ids
+from tables.rules import TRANSITIONS, Fact, advance, due, opened
+from tables.transaction import FINAL, State, Transaction, Verdict
+
+law = settings(max_examples=150, deadline=None)
+
+# Few names, ordinals and bodies, so that facts meet: `xy` and `xz` share a block, `u` is in no header, and a total of
+# 2000 cuts bodies into larger blocks. Made beforehand, so that drawing a fact is drawing one number.
+BODIES = ["", "x", "y", "xy", "xz"]
+POLICIES = [None, "fail", "keep-first"]
+TOTALS: list[dict[str, int | None]] = [{"a": 3}, {"a": None, "b": 3}, {"b": None}, {"a": 0}, {"a": 4, "b": 0}]
+STAGED = [
+    payload(series, ordinal, of=of, body=body)
+    for series, ordinal, of, body in product("abu", [1, 2, 3], [3, 3, 4, 2_000], BODIES)
+]
+HEADERS = [
+    header(on_conflict=policy, conflicting=conflicting, **totals)
+    for totals, policy, conflicting in product(TOTALS, POLICIES, [None, None, "other"])
+]
+OUTCOMES = ["Completed", "Failed", "Abandoned"]
+
+outcomes = st.sampled_from(OUTCOMES)
+kept: st.SearchStrategy[Fact] = st.one_of(*3 * [st.sampled_from(STAGED)], st.sampled_from(HEADERS))
+facts = st.one_of(*6 * [kept], st.sampled_from([*map(delivered, OUTCOMES), *map(refused, OUTCOMES)]))
+scripts = st.lists(facts, max_size=12)
+
+
+@st.composite
+def wholes(draw: st.DrawFn) -> list[Fact]:
+    """The header and every payload of a transaction without contradictions."""
+    totals = draw(st.dictionaries(st.sampled_from("abc"), st.integers(0, 4), min_size=1))
+    announced = {name: total if total == 0 or draw(st.booleans()) else None for name, total in totals.items()}
+    first = draw(st.integers(0, len(BODIES)))
+    payloads = [
+        payload(name, ordinal, of=total, body=BODIES[(first + ordinal) % len(BODIES)])
+        for name, total in totals.items()
+        for ordinal in range(1, total + 1)
+    ]
+    return [header(on_conflict=draw(st.sampled_from(POLICIES)), **announced), *payloads]
+
+
+def told(script: Iterable[Fact], at: Transaction | None = None) -> Transaction:
+    return reduce(lambda transaction, fact: advance(transaction, fact, START), script, at or opened(T1, START))
+
+
+COUNTERS = ("updated", "duplicates", "late", "refusals")
+
+
+# --- one fact after the other
+
+
+@law
+@given(scripts, facts)
+def test_a_fact_told_twice_is_a_fact_told_once(script: list[Fact], fact: Fact) -> None:
+    once = told([fact], told(script))
+    assert core(told([fact], once), but=COUNTERS) == core(once, but=COUNTERS)
+
+
+@law
+@given(scripts, st.data())
+def test_a_fact_told_again_at_any_time_changes_nothing_but_counters(script: list[Fact], data: st.DataObject) -> None:
+    heard = [fact for fact in script if not isinstance(fact, DeliveryRefused)] or [header(a=1)]
+    after = told(heard)
+    assert core(told([data.draw(st.sampled_from(heard))], after)) == core(after)
+
+
+@law
+@given(scripts, facts)
+def test_every_step_is_in_the_table(script: list[Fact], fact: Fact) -> None:
+    before = told(script)
+    assert told([fact], before).state in TRANSITIONS[before.state][type(fact)]
+
+
+@law
+@given(scripts, outcomes, scripts)
+def test_a_final_state_is_never_left(script: list[Fact], outcome: str, later: list[Fact]) -> None:
+    settled = told([*script, delivered(outcome)])
+    after = told(later, settled)
+    assert settled.state in FINAL
+    assert after == replace(settled, late=after.late)
+    assert due(after, START + seconds(3_600)) == ()
+
+
+@law
+@given(scripts, facts)
+def test_a_verdict_is_never_changed(script: list[Fact], fact: Fact) -> None:
+    before = told(script)
+    after = told([fact], before)
+    assert before.verdict is None or after.verdict == before.verdict
+
+
+@law
+@given(scripts, facts)
+def test_facts_only_grow(script: list[Fact], fact: Fact) -> None:
+    before = told(script)
+    after = told([fact], before)
+    for name, series in before.series.items():
+        assert after.series[name].received & series.received == series.received
+        assert series.total_count in (None, after.series[name].total_count)
+
+
+@law
+@given(scripts, facts)
+def test_telling_leaves_the_record_told_as_it_was(script: list[Fact], fact: Fact) -> None:
+    before = told(script)
+    told([fact], before)
+    assert before == told(script)
+
+
+# --- order
+
+
+@law
+@given(wholes(), st.data())
+def test_the_same_facts_in_any_order_are_the_same_transaction(whole: list[Fact], data: st.DataObject) -> None:
+    whole += data.draw(st.lists(st.sampled_from(whole), max_size=5))
+    assert told(data.draw(st.permutations(whole))) == told(whole)
+
+
+@law
+@given(wholes(), st.data())
+def test_time_tells_nothing_but_times(whole: list[Fact], data: st.DataObject) -> None:
+    transaction = opened(T1, START)
+    for number, fact in enumerate(data.draw(st.permutations(whole))):
+        transaction = advance(transaction, fact, START + seconds(number))
+    assert core(transaction) == core(told(whole))
+
+
+# --- the verdict
+
+
+@law
+@given(wholes(), st.data())
+def test_a_transaction_is_complete_when_and_only_when_everything_was_in(whole: list[Fact], data: st.DataObject) -> None:
+    missing = data.draw(st.integers(0, 2))
+    transaction = told(data.draw(st.permutations(whole))[missing:])
+    everything = missing == 0
+    assert transaction.verdict == (Verdict("Completed") if everything else None)
+    assert transaction.state is (State.SENDING_COMPLETION if everything else State.AWAITING_RESULTS)
+
+
+@law
+@given(scripts)
+def test_completed_is_said_only_when_every_ordinal_of_every_series_is_in(script: list[Fact]) -> None:
+    transaction = told(script)
+    if transaction.verdict != Verdict("Completed") or transaction.state in FINAL:
+        return
+    assert transaction.header is not None
+    for spec in transaction.header.series:
+        series = transaction.series[spec.type]
+        heard = {fact.first for fact in script if isinstance(fact, Staged) and fact.series == spec.type}
+        assert series.total_count is not None
+        assert set(range(1, series.total_count + 1)) <= heard
+        assert series.received == (1 << series.total_count) - 1
+
+
+@law
+@given(scripts)
+def test_without_a_header_there_is_no_verdict(script: list[Fact]) -> None:
+    assert told(fact for fact in script if not isinstance(fact, HeaderReceived)).verdict is None
+
+
+# --- effects
+
+
+@law
+@given(scripts, st.integers(0, 90))
+def test_the_same_state_wants_the_same_effects(script: list[Fact], later_s: int) -> None:
+    now = START + seconds(later_s)
+    one, other = due(told(script), now), due(told(script), now)
+    assert [effects.encode(each) for each in one] == [effects.encode(each) for each in other]
+    assert tuple(effects.decode(effects.encode(each)) for each in one) == one
+
+
+@law
+@given(scripts, st.integers(0, 90))
+def test_a_delivery_is_due_exactly_while_sending_and_not_in_a_pause(script: list[Fact], later_s: int) -> None:
+    transaction, now = told(script), START + seconds(later_s)
+    pause = transaction.refused is not None and later_s < min(2 ** (transaction.refusals - 1), 60)
+    assert bool(due(transaction, now)) == (transaction.state is State.SENDING_COMPLETION and not pause)
+
+
+# --- what a plan adds up to
+
+
+def accepted(script: list[Fact]) -> dict[str, dict[int, Staged]]:
+    """By brute force: of each series the first total count stays, and the first payload of each ordinal."""
+    totals: dict[str, int] = {}
+    winners: dict[str, dict[int, Staged]] = {}
+    header_seen = False
+    for fact in script:
+        if isinstance(fact, HeaderReceived) and not header_seen:
+            header_seen = True
+            for spec in fact.header.series:
+                if spec.total_count is not None:
+                    totals.setdefault(spec.type, spec.total_count)
+        elif isinstance(fact, Staged) and totals.setdefault(fact.series, fact.total_count) == fact.total_count:
+            winners.setdefault(fact.series, {}).setdefault(fact.first, fact)
+    return winners
+
+
+@law
+@given(st.lists(kept, max_size=20))
+def test_tallies_are_what_brute_force_adds_up(script: list[Fact]) -> None:
+    transaction, winners = told(script), accepted(script)
+    for name, series in transaction.series.items():
+        parts: dict[int, list[Staged]] = {}
+        for winner in winners.get(name, {}).values():
+            parts.setdefault(part_of(winner.first, winner.total_count), []).append(winner)
+        assert {
+            number: (tally.ordinals, tally.blocks, tally.bytes, f"{tally.digest:032x}")
+            for number, tally in series.parts.items()
+        } == {number: added_up(part) for number, part in parts.items()}
+        assert series.bytes == sum(winner.sizes[0] for winner in winners.get(name, {}).values())
+        assert series.received_count == len(winners.get(name, {})) == series.received.bit_count()
+
+
+def added_up(part: list[Staged]) -> tuple[int, int, int, str]:
+    ids = [block_id for winner in part for block_id in block_ids(winner)]
+    digest = sum(int.from_bytes(blake2b(each.encode(), digest_size=16).digest(), "big") for each in ids)
+    return len(part), len(ids), sum(winner.sizes[0] for winner in part), f"{digest % 2**128:032x}"
+
+
+@law
+@given(st.lists(kept, max_size=20))
+def test_excluded_are_all_blocks_staged_that_were_not_accepted(script: list[Fact]) -> None:
+    transaction, winners = told(script), accepted(script)
+    for name, series in transaction.series.items():
+        wanted = {block_id for winner in winners.get(name, {}).values() for block_id in block_ids(winner)}
+        there = {
+            block_id
+            for fact in script
+            if isinstance(fact, Staged) and fact.series == name
+            for block_id in block_ids(fact)
+        }
+        assert series.excluded == there - wanted
+
+
+# --- rows
+
+
+def rows(script: list[Fact]) -> dict[str, receipts.Row]:
+    """As the host keeps them: each key once, written by the first event that has it, and none in a final state."""
+    found: dict[str, receipts.Row] = {}
+    transaction = opened(T1, START)
+    for offset, fact in enumerate(script):
+        key = receipts.key(T1, fact)
+        if key is not None and not isinstance(fact, DeliveryRefused) and transaction.state not in FINAL:
+            found.setdefault(key, receipts.read(receipts.row(fact, offset, START)))
+        transaction = told([fact], transaction)
+    return found
+
+
+@law
+@given(scripts, st.data())
+def test_folding_the_rows_in_any_order_is_advancing_one_by_one(script: list[Fact], data: st.DataObject) -> None:
+    heard = [fact for fact in script if not isinstance(fact, DeliveryRefused)] or [header(a=1)]
+    kept_rows = data.draw(st.permutations(list(rows(heard).values())))
+    assert core(receipts.fold(T1, kept_rows)) == core(told(heard))
+
+
+@law
+@given(kept, kept)
+def test_facts_of_other_content_have_other_keys(one: Fact, other: Fact) -> None:
+    same = core(told([one])) == core(told([one, other])) and type(one) is type(other)
+    if receipts.key(T1, one) == receipts.key(T1, other):
+        assert same
+
+
+# --- a plain model beside it
+
+
+class Reference(RuleBasedStateMachine):
+    """One transaction beside dictionaries and sets that are told the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transaction = opened(T1, START)
+        self.now = START
+        self.header: HeaderReceived | None = None
+        self.totals: dict[str, int] = {}
+        self.contents: dict[tuple[str, int], str] = {}
+        self.code: str | None = None
+        self.verdict: str | None = None
+        self.outcome: str | None = None
+        self.duplicates = self.late = self.refusals = 0
+        self.next_try = START
+
+    @initialize(policy=st.sampled_from(POLICIES), early=st.booleans())
+    def begin(self, policy: str | None, early: bool) -> None:
+        self.said = header(a=2, b=None, c=0, on_conflict=policy)
+        if early:
+            self.tell(self.said)
+
+    def tell(self, fact: Fact) -> None:
+        self.transaction = advance(self.transaction, fact, self.now)
+        if self.outcome is not None:
+            self.late += isinstance(fact, Staged | HeaderReceived)
+            return
+        match fact:
+            case HeaderReceived() if self.header is None:
+                self.header = fact
+                if self.totals.setdefault("a", 2) != 2 or self.totals.setdefault("c", 0) != 0:
+                    self.contradicted("conflicting-total-count")
+                if "u" in self.totals:
+                    self.contradicted("unknown-series")
+            case HeaderReceived():
+                self.duplicates += fact.conflicting_digest is None
+            case Staged():
+                self.staged(fact)
+            case Delivered():
+                self.outcome = fact.outcome
+            case DeliveryRefused():
+                self.refusals += 1
+                self.next_try = self.now + seconds(min(60, 2 ** (self.refusals - 1)))
+        if isinstance(fact, HeaderReceived) and fact.conflicting_digest:
+            self.contradicted("conflicting-header")
+        self.judge()
+
+    def staged(self, fact: Staged) -> None:
+        slot = (fact.series, fact.first)
+        new = slot not in self.contents
+        if self.totals.setdefault(fact.series, fact.total_count) != fact.total_count:
+            self.contradicted("conflicting-total-count")
+        elif self.contents.setdefault(slot, fact.crc64s[0]) != fact.crc64s[0]:
+            self.contradicted("conflicting-payload")
+        elif not new:
+            self.duplicates += 1
+        elif self.header and fact.series == "u":
+            self.contradicted("unknown-series")
+
+    def contradicted(self, code: str) -> None:
+        if self.verdict is None and self.code is None:
+            self.code = code
+
+    def judge(self) -> None:
+        if self.header is None or self.verdict is not None:
+            return
+        if self.code is not None and self.header.header.on_conflict != "keep-first":
+            self.verdict = "Failed"
+        elif all(
+            name in self.totals and all((name, n) in self.contents for n in range(1, self.totals[name] + 1))
+            for name in "abc"
+        ):
+            self.verdict = "Completed"
+
+    @rule(series=st.sampled_from("aab"), ordinal=st.integers(1, 2), body=st.sampled_from(["x", "x", "x", "x", "y", ""]))
+    def payload(self, series: str, ordinal: int, body: str) -> None:
+        self.tell(payload(series, ordinal, of=2, body=body))
+
+    @rule(series=st.sampled_from("abcu"), of=st.sampled_from([2, 3]))
+    def stray_payload(self, series: str, of: int) -> None:
+        self.tell(payload(series, 1, of=of))
+
+    @rule(conflicting=st.sampled_from([None, None, None, "other"]))
+    def header_message(self, conflicting: str | None) -> None:
+        self.tell(replace(self.said, conflicting_digest=conflicting))
+
+    @precondition(lambda self: self.verdict is not None)
+    @rule(outcome=outcomes)
+    def delivered(self, outcome: str) -> None:
+        self.tell(delivered(outcome))
+
+    @precondition(lambda self: self.verdict is not None)
+    @rule()
+    def refused(self) -> None:
+        self.tell(refused())
+
+    @rule(pause_s=st.sampled_from([0.5, 1, 30]))
+    def wait(self, pause_s: float) -> None:
+        self.now += seconds(pause_s)
+
+    @invariant()
+    def agree(self) -> None:
+        mine = self.transaction
+        open_state = "AwaitingResults" if self.verdict is None else "SendingCompletion"
+        assert mine.state == (self.outcome or open_state)
+        assert (mine.verdict and mine.verdict.outcome) == self.verdict
+        assert (mine.conflict and mine.conflict.code) == self.code
+        assert (mine.duplicates, mine.late) == (self.duplicates, self.late)
+        assert {name: s.total_count for name, s in mine.series.items() if s.total_count is not None} == self.totals
+        assert {(name, n + 1) for name, s in mine.series.items() for n in range(3) if s.received >> n & 1} == set(
+            self.contents
+        )
+
+    @invariant()
+    def ask(self) -> None:
+        sending = self.verdict is not None and self.outcome is None
+        wanted = [self.verdict] if sending and (not self.refusals or self.now >= self.next_try) else []
+        assert [effect.outcome for effect in due(self.transaction, self.now)] == wanted
+
+
+Reference.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestReference = Reference.TestCase
