@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from bridge.contract.inbound import (
@@ -27,7 +27,8 @@ from bridge.contract.inbound import (
 from bridge.envelope import Properties, check_header, parse_header, parse_payload
 from bridge.layout import HEADER_BLOB, part_name, record_name
 
-bounded = settings(max_examples=200, deadline=None)
+# Neither a deadline nor the check for slow generation: both would measure what else the machine is doing.
+bounded = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Any message at all
