@@ -124,6 +124,9 @@ def _take(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
         case Delivered():
             return _settle(transaction, fact)
         case DeliveryRefused():
+            verdict = transaction.verdict
+            if verdict is None or fact.delivery != delivery_id(transaction.id, verdict.outcome):
+                return transaction  # of a delivery that is not wanted: it says nothing about the one that is
             return replace(transaction, refusals=transaction.refusals + 1, refused=now, problem=fact.problem)
         case _:
             assert_never(fact)

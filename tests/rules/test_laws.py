@@ -328,7 +328,7 @@ class Reference(RuleBasedStateMachine):
                 self.staged(fact)
             case Delivered():
                 self.outcome = fact.outcome
-            case DeliveryRefused():
+            case DeliveryRefused() if fact == refused(self.verdict):
                 self.refusals += 1
                 self.next_try = self.now + seconds(min(60, 2 ** (self.refusals - 1)))
         if isinstance(fact, HeaderReceived) and fact.conflicting_digest:
@@ -379,10 +379,9 @@ class Reference(RuleBasedStateMachine):
     def delivered(self, outcome: str) -> None:
         self.tell(delivered(outcome))
 
-    @precondition(lambda self: self.verdict is not None)
-    @rule()
-    def refused(self) -> None:
-        self.tell(refused())
+    @rule(outcome=outcomes)
+    def refused(self, outcome: str) -> None:
+        self.tell(refused(outcome))
 
     @rule(pause_s=st.sampled_from([0.5, 1, 30]))
     def wait(self, pause_s: float) -> None:

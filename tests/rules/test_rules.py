@@ -275,6 +275,19 @@ def test_a_refusal_says_what_went_wrong_and_keeps_the_verdict() -> None:
     assert book.transaction.verdict == Verdict("Completed")
 
 
+@pytest.mark.parametrize("facts", [[], [payload("a", 1, of=2)], [header(a=2)]], ids=len)
+def test_a_refusal_before_the_verdict_changes_nothing(facts: list[Fact]) -> None:
+    book = Playbook()
+    for fact in facts:
+        book >> fact
+    book >> refused() << changes_nothing
+
+
+def test_a_refusal_of_another_delivery_than_the_one_wanted_changes_nothing() -> None:
+    book = Playbook() >> header(a=0) << asks("Completed")
+    book >> refused("Failed") << changes_nothing << asks("Completed")
+
+
 def test_nothing_is_scheduled_while_nothing_was_refused() -> None:
     assert deadline(Playbook().transaction) is None
     assert deadline((Playbook() >> header(a=0)).transaction) is None
