@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from bridge.contract import events
 from bridge.contract.events import DeliveryRefused, PayloadsStaged, Tick
+from bridge.contract.inbound import is_transaction_id
 from bridge.contract.outbound import from_rfc3339
 from streams.settings import TrackerSettings
 from streams.topics import Topics
@@ -56,7 +57,7 @@ class _Owned:
         self.sending: dict[str, float | None] = {}
         """Transactions that want a delivery, and when it was asked for (monotonic seconds; None: not yet)."""
         self.shown_s: dict[str, float] = {}
-        """When the readable row of an open transaction was written last."""
+        """When the readable row of a transaction was written last."""
         self.unshown: set[str] = set()
         """Transactions whose readable row is behind."""
 
@@ -108,6 +109,8 @@ class Assembler:
             return
         if isinstance(event, Tick):
             self._tick(owned, record.at)
+        elif not is_transaction_id(event.transaction):
+            self._outbox.park(record, f"{event.transaction!r} is no transaction id")
         elif self._topics.partition_of(event.transaction) != record.partition:
             self._outbox.park(record, f"transaction {event.transaction} does not belong to this partition")
         else:
@@ -115,24 +118,30 @@ class Assembler:
 
     def _facts(self, owned: _Owned, event: events.TransactionEvent, record: Record) -> None:
         before = owned.transactions.get(event.transaction)
-        after = before or rules.opened(event.transaction, record.at)
-        for fact in event.staged if isinstance(event, PayloadsStaged) else (event,):
-            after = self._fact(after, fact, record)
+        opened = rules.opened(event.transaction, record.at)
+        after = self._advance(before or opened, event, record)
+        if after == opened:
+            return  # nothing was said: not worth a row of its own
         owned.put(after)
         if isinstance(event, DeliveryRefused) and after.id in owned.sending:
             owned.sending[after.id] = None
         self._show(owned, after, at_once=before is None or before.state is not after.state)
         self._ask(owned, after, record.at)
 
-    def _fact(self, transaction: Transaction, fact: rules.Fact, record: Record) -> Transaction:
-        key = receipts.key(transaction.id, fact)
-        if key is not None and not isinstance(fact, DeliveryRefused):
-            known = self._rows.get(key)
-            if known is not None and known["offset"] >= record.offset:
-                return transaction  # this very event again, after a crash between its row and its commit
-            if known is None and transaction.state not in FINAL:
-                self._rows[key] = receipts.row(fact, record.offset, record.at)
-        return rules.advance(transaction, fact, record.at)
+    def _advance(self, transaction: Transaction, event: events.TransactionEvent, record: Record) -> Transaction:
+        """The transaction after every fact of the event; those that are new get their row."""
+        written: set[str] = set()
+        for place, fact in enumerate(event.staged if isinstance(event, PayloadsStaged) else (event,)):
+            key = receipts.key(transaction.id, fact)
+            if key is not None and not isinstance(fact, DeliveryRefused):
+                known = self._rows.get(key)
+                if known is not None and known["offset"] >= record.offset and key not in written:
+                    continue  # this very event again, after a crash between its row and its commit
+                if known is None and transaction.state not in FINAL:
+                    self._rows[key] = receipts.row(fact, record.offset, record.at, place)
+                    written.add(key)
+            transaction = rules.advance(transaction, fact, record.at)
+        return transaction
 
     def _tick(self, owned: _Owned, now: datetime) -> None:
         for transaction_id in sorted(owned.unshown):
@@ -149,8 +158,6 @@ class Assembler:
         self._shown[transaction.id] = view(transaction)
         owned.unshown.discard(transaction.id)
         owned.shown_s[transaction.id] = now_s
-        if transaction.state in FINAL:
-            del owned.shown_s[transaction.id]
 
     def _ask(self, owned: _Owned, transaction: Transaction, now: datetime) -> None:
         """Send what is due, unless it was sent a moment ago and may still be answered."""

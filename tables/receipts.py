@@ -2,7 +2,8 @@
 
 A row never changes, so an owner that was frozen and woke up after its partition had moved can write what it likes: it
 can only repeat what is there. The row keeps the offset of its event, so that a rebuilt transaction takes its facts in
-the order in which they were first heard, and an event that is read again after a crash is not mistaken for a duplicate.
+the order in which they were first heard (`place` tells those of one event apart), and an event that is read again
+after a crash is not mistaken for a duplicate.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class HeaderRow(msgspec.Struct, frozen=True, tag="header", tag_field="kind"):
     offset: int
     at: datetime
     fact: HeaderReceived
+    place: int = 0
 
 
 class StagedRow(msgspec.Struct, frozen=True, tag="staged", tag_field="kind"):
@@ -34,6 +36,7 @@ class StagedRow(msgspec.Struct, frozen=True, tag="staged", tag_field="kind"):
     offset: int
     at: datetime
     fact: Staged
+    place: int = 0
 
 
 class OutcomeRow(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind"):
@@ -42,6 +45,7 @@ class OutcomeRow(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind"):
     offset: int
     at: datetime
     fact: Delivered
+    place: int = 0
 
 
 Row = HeaderRow | StagedRow | OutcomeRow
@@ -67,15 +71,15 @@ def transaction_of(row_key: str) -> str:
     return row_key.partition("/")[0]
 
 
-def row(fact: HeaderReceived | Staged | Delivered, offset: int, at: datetime) -> dict[str, Any]:
+def row(fact: HeaderReceived | Staged | Delivered, offset: int, at: datetime, place: int = 0) -> dict[str, Any]:
     """The fact as plain JSON: what the table stores, the changelog carries and the table view shows."""
     match fact:
         case HeaderReceived():
-            made: Row = HeaderRow(offset, at, fact)
+            made: Row = HeaderRow(offset, at, fact, place)
         case Staged():
-            made = StagedRow(offset, at, fact)
+            made = StagedRow(offset, at, fact, place)
         case Delivered():
-            made = OutcomeRow(offset, at, fact)
+            made = OutcomeRow(offset, at, fact, place)
     plain: dict[str, Any] = msgspec.to_builtins(made)
     return plain
 
@@ -88,6 +92,6 @@ def read(plain: Mapping[str, Any]) -> Row:
 
 def fold(transaction_id: str, rows: Iterable[Row]) -> Transaction:
     """The transaction that the rows, in any order, tell of."""
-    ordered = sorted(rows, key=lambda each: each.offset)
+    ordered = sorted(rows, key=lambda each: (each.offset, each.place))
     first = opened(transaction_id, ordered[0].at)
     return reduce(lambda transaction, each: advance(transaction, each.fact, each.at), ordered, first)

@@ -1,0 +1,505 @@
+"""The tracker's host, with dictionaries for tables and a list for Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from playbook import START, T1, core, crc64, delivered, header, payload, refused, seconds
+
+from bridge.contract import events
+from bridge.contract.events import AnyEvent, Delivered, HeaderReceived, PayloadsStaged, Staged, Tick
+from streams import assemble
+from streams.assemble import Assembler, Record, moment
+from streams.settings import TrackerSettings
+from streams.topics import Topics
+from tables import receipts
+from tables.effects import Deliver
+from tables.transaction import State, Transaction
+
+PARTITIONS = 8
+MINE = Topics("brh", PARTITIONS).partition_of(T1)
+OTHERS = (MINE + 1) % PARTITIONS
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self.delivered: list[Deliver] = []
+        self.parked: list[tuple[int, str]] = []
+
+    def deliver(self, effect: Deliver) -> None:
+        self.delivered.append(effect)
+
+    def park(self, record: Record, reason: str) -> None:
+        self.parked.append((record.offset, reason))
+
+
+class WriteOnce(dict[str, Any]):
+    """The table of facts: no row is ever written a second time."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        assert key not in self, f"row {key} written twice"
+        super().__setitem__(key, value)
+
+
+class Written(dict[str, Any]):
+    """The table of readable rows, which tells how often it was written."""
+
+    writes = 0
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.writes += 1
+        super().__setitem__(key, value)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+class Tracker:
+    """One partition's log, the tables, and a worker that may crash at any time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.offsets = count()
+        self.rows: dict[str, Any] = WriteOnce()
+        self.shown = Written()
+        self.owned = {MINE}
+        self.start()
+
+    def start(self) -> None:
+        """A new process: the tables are replayed, everything else is gone."""
+        settings = TrackerSettings(partitions=PARTITIONS, redrive_interval_s=15, row_interval_s=1)
+        self.outbox = Outbox()
+        self.assembler = Assembler(self.rows, self.shown, self.outbox, lambda: self.owned, settings)
+
+    def record(self, value: bytes | None, partition: int = MINE) -> Record:
+        at = START + seconds(self.clock.now_s - 1_000)
+        return Record(partition, next(self.offsets), at, T1.encode(), value)
+
+    def tell(self, *facts: Staged | AnyEvent, partition: int = MINE) -> Record:
+        """One event; payloads go together, as a bridge reports them."""
+        staged = tuple(fact for fact in facts if isinstance(fact, Staged))
+        event = PayloadsStaged(T1, staged, START) if staged else facts[0]
+        assert not isinstance(event, Staged)
+        record = self.record(events.encode(event), partition)
+        self.assembler.take(record)
+        return record
+
+    def tick(self) -> Record:
+        return self.tell(Tick(START))
+
+    def index(self) -> dict[str, Transaction]:
+        owned = self.assembler._owned
+        return owned[MINE].transactions if owned and MINE in owned else {}
+
+    def asked(self) -> int:
+        return len(self.outbox.delivered)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(assemble, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def tracker(clock: Clock) -> Iterator[Tracker]:
+    tracker = Tracker(clock)
+    yield tracker
+    # Whatever a test did: the index is what the rows say, and every asked delivery reads back.
+    for transaction in tracker.index().values():
+        found = [receipts.read(row) for key, row in tracker.rows.items() if receipts.transaction_of(key) == T1]
+        assert plain(receipts.fold(transaction.id, found)) == plain(transaction)
+
+
+def plain(transaction: Transaction) -> Transaction:
+    """Without what is counted, timed, or said by facts that are not kept."""
+    said = ("updated", "duplicates", "late", "refusals", "refused", "recovered", "recoveries", "problem")
+    return core(transaction, but=said)
+
+
+def sending(tracker: Tracker) -> None:
+    tracker.tell(payload("a", 1, of=1))
+    tracker.tell(header(a=1))
+    assert tracker.index()[T1].state is State.SENDING_COMPLETION
+
+
+# --- facts become rows
+
+
+def test_every_fact_has_one_row_and_its_duplicate_has_none(tracker: Tracker) -> None:
+    for _ in range(3):
+        tracker.tell(header(a=3))
+        tracker.tell(payload("a", 1, of=3), payload("a", 2, of=3))
+    assert len(tracker.rows) == 3
+    assert tracker.index()[T1].duplicates == 6
+    assert [row["offset"] for row in tracker.rows.values()] == [0, 1, 1], "the row of what came first stays"
+
+
+def test_a_payload_twice_in_one_event_is_a_duplicate(tracker: Tracker) -> None:
+    tracker.tell(payload("a", 1, of=2), payload("a", 1, of=2))
+    assert (len(tracker.rows), tracker.index()[T1].duplicates) == (1, 1)
+
+
+def test_an_outcome_is_kept_and_closes_the_transaction(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.tell(delivered("Completed"))
+    assert f"{T1}/outcome" in tracker.rows
+    assert tracker.index()[T1].state is State.COMPLETED
+    assert tracker.shown[T1]["state"] == "Completed"
+    assert not tracker.assembler.wants_tick(MINE)
+    tracker.clock.now_s += 3_600
+    tracker.tick()
+    assert tracker.asked() == 1, "a closed transaction wants nothing"
+
+
+def test_what_comes_late_leaves_no_row(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.tell(delivered("Completed"))
+    kept = dict(tracker.rows)
+    tracker.tell(payload("a", 1, of=1, body="y"))
+    tracker.tell(payload("b", 1, of=1), payload("b", 1, of=2))
+    tracker.tell(header(z=1, conflicting="other"))
+    tracker.tell(delivered("Failed"))
+    assert tracker.rows == kept
+    assert (tracker.index()[T1].late, tracker.index()[T1].state) == (4, State.COMPLETED)
+
+
+def test_transactions_of_one_partition_do_not_mix(tracker: Tracker) -> None:
+    topics = Topics("brh", PARTITIONS)
+    other = next(name for name in (f"T{n}" for n in count(2)) if topics.partition_of(name) == MINE)
+    sending(tracker)
+    tracker.tell(PayloadsStaged(other, (payload("a", 1, of=2),), START))
+    assert set(tracker.index()) == set(tracker.shown) == {T1, other}
+    assert tracker.index()[other].series["a"].received_count == 1
+    assert tracker.index()[other].state is State.AWAITING_RESULTS
+    del tracker.index()[other]  # the fixture looks at T1
+
+
+# --- crashes
+
+
+def test_an_event_read_again_after_a_crash_is_no_duplicate(tracker: Tracker) -> None:
+    records = [
+        tracker.tell(header(a=3)),
+        tracker.tell(payload("a", 1, of=3), payload("a", 2, of=3)),
+        tracker.tell(payload("a", 2, of=3), payload("a", 2, of=3)),
+    ]
+    before = tracker.index()[T1]
+    assert before.duplicates == 2
+    tracker.start()
+    for record in records[:2]:
+        tracker.assembler.take(record)
+    assert core(tracker.index()[T1], but=("updated", "duplicates", "recovered", "recoveries")) == core(
+        before, but=("updated", "duplicates", "recovered", "recoveries")
+    )
+    assert tracker.index()[T1].duplicates <= before.duplicates
+
+
+def test_an_event_read_again_counts_nothing_even_where_it_repeats_itself(tracker: Tracker) -> None:
+    record = tracker.tell(payload("a", 1, of=2), payload("a", 1, of=2))
+    tracker.clock.now_s += 2
+    tracker.tick()
+    assert tracker.shown[T1]["duplicates"] == 1
+    tracker.start()
+    tracker.assembler.take(record)
+    assert tracker.index()[T1].duplicates == 1
+
+
+def test_an_event_of_which_only_a_part_was_written_is_completed(tracker: Tracker) -> None:
+    record = tracker.tell(payload("a", 1, of=2), payload("a", 2, of=2))
+    dict.__delitem__(tracker.rows, next(key for key in tracker.rows if "/2-1-" in key))
+    tracker.start()
+    tracker.assembler.take(record)
+    assert len(tracker.rows) == 2
+    assert (tracker.index()[T1].series["a"].received_count, tracker.index()[T1].duplicates) == (2, 0)
+
+
+def test_an_outcome_read_again_shows_the_row_that_the_crash_took(tracker: Tracker) -> None:
+    sending(tracker)
+    open_row = tracker.shown[T1]
+    record = tracker.tell(delivered("Completed"))
+    tracker.shown[T1] = open_row
+    tracker.start()
+    tracker.assembler.take(record)
+    assert tracker.shown[T1]["state"] == "Completed"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_index_made_from_the_rows_is_the_one_before(tracker: Tracker, reverse: bool) -> None:
+    tracker.tell(payload("a", 2, of=2, body="xy"), payload("u", 1, of=1), payload("a", 2, of=2, body="xz"))
+    tracker.tell(payload("a", 2, of=3))
+    tracker.tell(header(a=2, b=0, on_conflict="keep-first", conflicting="other"))
+    tracker.tell(payload("a", 1, of=2, body=""))
+    before = tracker.index()[T1]
+    assert before.state is State.SENDING_COMPLETION
+    if reverse:
+        tracker.rows = WriteOnce(reversed(tracker.rows.items()))
+        tracker.start()
+    tracker.assembler.forget()
+    tracker.tick()
+    after = tracker.index()[T1]
+    assert after is not before
+    changing = ("updated", "recovered", "recoveries")
+    assert core(after, but=changing) == core(before, but=changing)
+
+
+def test_two_contents_in_one_event_are_ranked_as_they_stand_in_it_whatever_order_the_table_has(
+    tracker: Tracker,
+) -> None:
+    tracker.tell(payload("a", 1, of=2, body="x"), payload("a", 1, of=2, body="y"))
+    assert tracker.index()[T1].series["a"].bytes == ord("x")
+    tracker.rows = WriteOnce(reversed(tracker.rows.items()))
+    tracker.start()
+    tracker.tick()
+    assert tracker.index()[T1].series["a"].bytes == ord("x")
+
+
+def test_a_recovery_is_counted_dated_and_shown_while_the_transaction_is_open(tracker: Tracker) -> None:
+    tracker.tell(payload("a", 1, of=2))
+    assert (tracker.index()[T1].recoveries, tracker.index()[T1].recovered) == (0, None)
+    for times in (1, 2, 3):
+        tracker.clock.now_s += 10
+        tracker.start()
+        assert tracker.assembler.wants_tick(MINE), "a partition that was not looked at yet"
+        tracker.tick()
+        assert tracker.shown[T1]["recoveries"] == times
+        assert tracker.shown[T1]["timestamps"]["recovered"] == f"2026-01-31T12:00:{times * 10}.000Z"
+        assert not tracker.assembler.wants_tick(MINE), "nothing to show, nothing to ask for"
+
+
+def test_a_closed_transaction_is_not_recovered_but_stays_closed(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.tell(delivered("Completed"))
+    tracker.start()
+    tracker.tick()
+    assert (tracker.index()[T1].state, tracker.index()[T1].recoveries) == (State.COMPLETED, 0)
+    assert tracker.asked() == 0
+    tracker.tell(payload("a", 1, of=1))
+    assert (tracker.index()[T1].late, len(tracker.rows)) == (1, 3)
+
+
+def test_counted_duplicates_survive_a_recovery(tracker: Tracker) -> None:
+    for _ in range(4):
+        tracker.tell(payload("a", 1, of=2))
+    tracker.clock.now_s += 2
+    tracker.tick()
+    tracker.start()
+    tracker.tick()
+    assert tracker.index()[T1].duplicates == tracker.shown[T1]["duplicates"] == 3
+
+
+# --- effects
+
+
+def test_a_delivery_is_asked_for_at_once_and_again_only_after_the_redrive_interval(tracker: Tracker) -> None:
+    sending(tracker)
+    assert tracker.asked() == 1
+    assert tracker.assembler.wants_tick(MINE)
+    tracker.clock.now_s += 14.9
+    tracker.tick()
+    tracker.tell(payload("a", 1, of=1))
+    assert tracker.asked() == 1, "not before"
+    tracker.clock.now_s += 0.1
+    tracker.tick()
+    assert tracker.asked() == 2
+    tracker.tick()
+    assert tracker.asked() == 2
+    assert tracker.outbox.delivered[0] == tracker.outbox.delivered[1]
+
+
+def test_a_refused_delivery_is_asked_for_again_after_its_pause_without_waiting_for_the_redrive(
+    tracker: Tracker,
+) -> None:
+    sending(tracker)
+    tracker.tell(refused())
+    tracker.tick()
+    assert tracker.asked() == 1
+    tracker.clock.now_s += 0.9
+    tracker.tick()
+    assert tracker.asked() == 1, "not before"
+    tracker.clock.now_s += 0.1
+    tracker.tick()
+    tracker.tick()
+    assert tracker.asked() == 2
+    tracker.tell(refused())
+    tracker.clock.now_s += 1.9
+    tracker.tick()
+    assert tracker.asked() == 2
+    tracker.clock.now_s += 0.1
+    tracker.tick()
+    assert tracker.asked() == 3
+
+
+def test_a_new_owner_asks_at_once(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.start()
+    tracker.tick()
+    tracker.tick()
+    assert tracker.asked() == 1
+
+
+def test_an_open_transaction_asks_for_nothing(tracker: Tracker) -> None:
+    tracker.tell(header(a=2))
+    tracker.tell(payload("a", 1, of=2))
+    tracker.clock.now_s += 60
+    tracker.tick()
+    assert tracker.asked() == 0
+
+
+# --- ghosts
+
+
+def test_rows_of_partitions_that_others_own_are_not_acted_on(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.owned = {OTHERS}
+    tracker.start()
+    tracker.tell(Tick(START), partition=OTHERS)
+    tracker.clock.now_s += 60
+    tracker.tell(Tick(START), partition=OTHERS)
+    assert tracker.index() == {}
+    assert tracker.asked() == 0
+    assert not tracker.assembler.wants_tick(MINE)
+    assert tracker.shown[T1]["recoveries"] == 0
+
+
+def test_a_partition_that_comes_back_is_read_from_its_rows(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.owned = {OTHERS}
+    tracker.assembler.forget()
+    tracker.tell(Tick(START), partition=OTHERS)
+    tracker.owned = {MINE, OTHERS}
+    tracker.assembler.forget()
+    tracker.tell(Tick(START), partition=OTHERS)
+    assert tracker.index()[T1].state is State.SENDING_COMPLETION
+    tracker.tick()
+    assert tracker.asked() == 2
+
+
+# --- what cannot be understood
+
+
+UNREADABLE = {
+    "nothing": None,
+    "empty": b"",
+    "no JSON": b"\xff{",
+    "half of it": events.encode(header(a=1))[:-5],
+    "unknown type": b'{"type":"HeaderForgotten","transaction":"T1"}',
+    "no type": b'{"transaction":"T1"}',
+    "ordinal 0": b'{"type":"PayloadsStaged","transaction":"T1","received":"2026-01-31T12:00:00Z","staged":'
+    b'[{"series":"a","first":0,"count":1,"totalCount":1,"sizes":[0],"crc64s":["0000000000000000"],"blocks":[]}]}',
+    "surrogate": b'{"type":"DeliveryRefused","transaction":"T\\ud800","delivery":"d","problem":{}}',
+    "no id": events.encode(Delivered("", "Completed", "u", "e", START, START, "n")),
+    "two ids": events.encode(Delivered("T1/a", "Completed", "u", "e", START, START, "n")),
+    "parent": events.encode(Delivered("T..1", "Completed", "u", "e", START, START, "n")),
+}
+
+
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("partition", range(PARTITIONS))
+def test_what_cannot_be_understood_is_parked_and_changes_nothing(
+    tracker: Tracker, value: bytes | None, partition: int
+) -> None:
+    sending(tracker)
+    before = tracker.index()[T1], dict(tracker.rows), dict(tracker.shown), tracker.asked()
+    record = tracker.record(value, partition)
+    tracker.assembler.take(record)
+    assert [offset for offset, _ in tracker.outbox.parked] == [record.offset]
+    assert before == (tracker.index()[T1], tracker.rows, tracker.shown, tracker.asked())
+
+
+def test_a_record_of_another_partition_is_parked_and_changes_nothing(tracker: Tracker) -> None:
+    record = tracker.tell(header(a=0), partition=OTHERS)
+    assert tracker.outbox.parked == [(record.offset, "transaction T1 does not belong to this partition")]
+    assert (tracker.rows, tracker.shown, tracker.asked()) == ({}, {}, 0)
+
+
+def test_parking_one_record_does_not_hold_up_the_next(tracker: Tracker) -> None:
+    tracker.assembler.take(tracker.record(b"?"))
+    sending(tracker)
+    assert tracker.asked() == 1
+
+
+@pytest.mark.parametrize("event", [refused(), PayloadsStaged(T1, (), START)], ids=repr)
+def test_an_event_that_tells_nothing_opens_no_transaction(tracker: Tracker, event: AnyEvent) -> None:
+    tracker.tell(event)
+    assert (tracker.rows, tracker.shown, tracker.index()) == ({}, {}, {})
+
+
+# --- the readable row
+
+
+def test_the_row_is_written_at_once_on_changes_of_state_and_otherwise_once_an_interval(tracker: Tracker) -> None:
+    tracker.tell(header(a=50))
+    assert tracker.shown.writes == 1
+    for ordinal in range(1, 41):
+        tracker.tell(payload("a", ordinal, of=50))
+    assert tracker.shown.writes == 1
+    assert tracker.assembler.wants_tick(MINE), "the row is behind"
+    tracker.clock.now_s += 1
+    tracker.tell(payload("a", 41, of=50))
+    assert (tracker.shown.writes, tracker.shown[T1]["series"][0]["receivedCount"]) == (2, 41)
+    assert not tracker.assembler.wants_tick(MINE)
+    tracker.tell(*(payload("a", ordinal, of=50) for ordinal in range(42, 51)))
+    assert (tracker.shown.writes, tracker.shown[T1]["state"]) == (3, "SendingCompletion")
+
+
+def test_a_tick_writes_the_row_that_is_behind(tracker: Tracker) -> None:
+    tracker.tell(payload("a", 1, of=5))
+    tracker.tell(payload("a", 2, of=5))
+    assert tracker.shown[T1]["series"][0]["receivedCount"] == 1
+    tracker.tick()
+    assert (tracker.shown.writes, tracker.shown[T1]["series"][0]["receivedCount"]) == (2, 2)
+    tracker.tick()
+    assert tracker.shown.writes == 2, "it is not behind any more"
+
+
+def test_messages_that_come_late_do_not_write_a_row_each(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.tell(delivered("Completed"))
+    written = tracker.shown.writes
+    for _ in range(20):
+        tracker.tell(payload("a", 1, of=1))
+    assert tracker.shown.writes == written
+
+
+def test_the_row_is_plain_json(tracker: Tracker) -> None:
+    sending(tracker)
+    tracker.tell(delivered("Failed", "someone-decided"))
+    assert tracker.shown[T1]["problem"]["code"] == "someone-decided"
+    for row in [*tracker.rows.values(), *tracker.shown.values()]:
+        assert set(map(type, leaves(row))) <= {str, int, bool, type(None)}
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from leaves(each)
+    else:
+        yield value
+
+
+def test_a_timestamp_becomes_a_moment_with_milliseconds() -> None:
+    assert moment(START.timestamp() + 0.1234) == START + seconds(0.123)
+
+
+def test_a_header_of_two_claims_is_the_same_after_a_recovery(tracker: Tracker) -> None:
+    tracker.tell(header(a=2))
+    second: HeaderReceived = header(b=2)
+    tracker.tell(second)
+    assert tracker.index()[T1].state is State.SENDING_COMPLETION
+    tracker.start()
+    tracker.tick()
+    found = tracker.index()[T1].conflict
+    assert found is not None
+    assert found.code == "conflicting-header"
+    assert second.digest in found.detail
+    assert crc64("x") not in found.detail
