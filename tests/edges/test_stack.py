@@ -77,18 +77,18 @@ def read_message(url: str) -> bytes | None:
         return body
 
 
-async def write_record(bootstrap: str) -> None:
+async def write_record(bootstrap: str, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
-    await admin.create_topics([NewTopic("kept", 1, 1)])
+    await admin.create_topics([NewTopic(topic, 1, 1)])
     await admin.close()
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=2 * len(LARGE_RECORD)) as producer:
-        await producer.send_and_wait("kept", LARGE_RECORD)
+        await producer.send_and_wait(topic, LARGE_RECORD)
 
 
-async def read_record(bootstrap: str) -> bytes | None:
+async def read_record(bootstrap: str, topic: str) -> bytes | None:
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, max_partition_fetch_bytes=8 * 1024 * 1024) as consumer:
-        partition = TopicPartition("kept", 0)
+        partition = TopicPartition(topic, 0)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         return (await asyncio.wait_for(consumer.getone(), 30)).value
@@ -114,9 +114,9 @@ def test_all_three_answer_after_up_and_up_again_changes_nothing(stack: Stack) ->
 
 def test_down_and_up_keep_ports_and_data(stack: Stack) -> None:
     env = stack.env()
+    asyncio.run(write_record(env["BRH_KAFKA_BOOTSTRAP"], "kept"))
     write_message(env["BRH_AMQP_URL"])
-    asyncio.run(write_record(env["BRH_KAFKA_BOOTSTRAP"]))
-    write_blob(env["BRH_BLOB_CONNECTION_STRING"])
+    write_blob(env["BRH_BLOB_CONNECTION_STRING"])  # last: a second later even SIGKILL might find it saved
 
     stack.down()
     assert is_ready(stack) == all_(False)
@@ -125,12 +125,13 @@ def test_down_and_up_keep_ports_and_data(stack: Stack) -> None:
     stack.up()
     assert stack.env() == env
     assert read_message(env["BRH_AMQP_URL"]) == LARGE_BODY
-    assert asyncio.run(read_record(env["BRH_KAFKA_BOOTSTRAP"])) == LARGE_RECORD
+    assert asyncio.run(read_record(env["BRH_KAFKA_BOOTSTRAP"], "kept")) == LARGE_RECORD
     assert read_blob(env["BRH_BLOB_CONNECTION_STRING"]) == b"bytes"
 
 
 def test_two_commands_at_once_revive_a_killed_kafka_once_and_leave_the_rest_alone(stack: Stack) -> None:
-    before = pids(stack)
+    before, bootstrap = pids(stack), stack.env()["BRH_KAFKA_BOOTSTRAP"]
+    asyncio.run(write_record(bootstrap, "revived"))
     os.kill(before["kafka"], signal.SIGKILL)
     deadline = Deadline(10)
     while pids(stack)["kafka"] is not None and deadline.pause(0.05):
@@ -145,7 +146,7 @@ def test_two_commands_at_once_revive_a_killed_kafka_once_and_leave_the_rest_alon
     assert said.count("runs already") == 5
     assert is_ready(stack) == all_(True)
     assert pids(stack) | {"kafka": None} == before | {"kafka": None}
-    assert asyncio.run(read_record(stack.env()["BRH_KAFKA_BOOTSTRAP"])) == LARGE_RECORD
+    assert asyncio.run(read_record(bootstrap, "revived")) == LARGE_RECORD
 
 
 def test_a_second_stack_shares_nothing_and_its_end_ends_only_its_own(stack: Stack) -> None:
