@@ -6,6 +6,8 @@ from collections.abc import Set
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from bridge.contract import events
 from bridge.settings import SettingsError, load
 from streams import api
@@ -26,7 +28,8 @@ except SettingsError as error:
 topics = Topics(settings.namespace, settings.partitions)
 app = HardenedApp(
     topics.tracker_group,
-    row_partition=lambda key: topics.partition_of(transaction_of(key.decode())),
+    # Faust writes text keys as JSON.
+    row_partition=lambda key: topics.partition_of(transaction_of(msgspec.json.decode(key, type=str))),
     store=settings.store,
     **worker_options(settings, topics.tracker_group, settings.api_bind),
 )
