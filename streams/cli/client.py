@@ -1,0 +1,95 @@
+"""The HTTP API as the command line sees it: an object, or an error with a remedy and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from bridge.quoting import quoted
+from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
+
+TIMEOUT_S: Final = 15.0
+
+_REMEDIES: Final = {
+    404: "Look at `brh list`, or wait for it with `brh wait`.",
+    503: "Ask again in a second: partitions move, or their tables are being read.",
+}
+_EXIT_CODES: Final = {400: EXIT_USAGE, 404: EXIT_NOT_FOUND, 503: EXIT_NOT_READY}
+
+
+class Api:
+    """The API of one tracker, which answers for all."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self._url = url.rstrip("/")
+        self._session = session
+
+    async def transaction(self, transaction: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        """What is known of a transaction. Raises CliError."""
+        return await self._get(f"/v1/transactions/{transaction}", {}, timeout_s)
+
+    async def gaps(self, transaction: str) -> dict[str, Any]:
+        """Its missing ordinals. Raises CliError."""
+        return await self._get(f"/v1/transactions/{transaction}/gaps", {}, TIMEOUT_S)
+
+    async def transactions(self, params: dict[str, str]) -> dict[str, Any]:
+        """One page of the list. Raises CliError."""
+        return await self._get("/v1/transactions", params, TIMEOUT_S)
+
+    async def _get(self, path: str, params: dict[str, str], timeout_s: float) -> dict[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        try:
+            async with self._session.get(
+                self._url + path, params=params, timeout=timeout, allow_redirects=False
+            ) as response:
+                body = await response.read()
+        except aiohttp.InvalidURL:
+            remedy = "Set it to something like http://127.0.0.1:6066."
+            raise CliError(
+                f"BRH_API_URL is {quoted(self._url)}, no URL", code="bad-settings", remedy=remedy, exit_code=EXIT_USAGE
+            ) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(self._url, str(error) or type(error).__name__) from None
+        document = _object(body)
+        if document is None:
+            raise unreachable(self._url, f"status {response.status} without a JSON object: something else listens")
+        if response.status != 200:
+            raise refused(response.status, document)
+        return document
+
+
+def unreachable(url: str, reason: str) -> CliError:
+    """Nobody answered."""
+    remedy = "Start a tracker (`brh run`), or set BRH_API_URL to one."
+    return CliError(
+        f"The API at {url} does not answer: {reason}", code="api-unreachable", remedy=remedy, exit_code=EXIT_NOT_READY
+    )
+
+
+def refused(status: int, problem: dict[str, Any]) -> CliError:
+    """The API answered with a problem document."""
+    said = str(problem.get("detail") or problem.get("title") or f"status {status}")
+    return CliError(
+        said.rstrip("."),
+        code=str(problem.get("code", status)),
+        remedy=_REMEDIES.get(status, "Look at the log of the tracker."),
+        exit_code=_EXIT_CODES.get(status, EXIT_FAILED),
+    )
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Api]:
+    """The API at a URL; connects when it is asked something."""
+    async with aiohttp.ClientSession() as session:
+        yield Api(url, session)

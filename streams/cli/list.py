@@ -1,0 +1,42 @@
+"""`brh list`: transactions, all or some."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import click
+import rich_click
+
+from bridge.settings import load
+from streams.cli import show
+from streams.cli.arguments import AS_JSON
+from streams.cli.client import connected
+from streams.queries import LIMIT_DEFAULT, LIMIT_MAX
+from streams.settings import ClientSettings
+from tables.transaction import State
+
+
+@click.command("list", cls=rich_click.RichCommand)
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
+@click.option("--type", "transaction_type", metavar="T", help="Only those of this transaction type.")
+@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True)
+@click.option("--after", metavar="CURSOR", help="Go on behind an earlier page: its `next`.")
+@AS_JSON
+def command(state: str | None, transaction_type: str | None, limit: int, after: str | None, as_json: bool) -> None:
+    """List transactions in the order of their ids."""
+    asked = {"state": state, "type": transaction_type, "limit": str(limit), "after": after}
+    page = asyncio.run(
+        _page(load(ClientSettings).api_url, {name: value for name, value in asked.items() if value is not None})
+    )
+    if as_json:
+        click.echo(json.dumps(page))
+        return
+    click.echo("\n".join(show.summaries(page)))
+    if page["next"]:
+        click.echo(f"There are more: add --after {page['next']}")
+
+
+async def _page(url: str, params: dict[str, str]) -> dict[str, object]:
+    async with connected(url) as api:
+        return await api.transactions(params)

@@ -1,0 +1,121 @@
+"""What the read commands print for people, made from the API's objects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.filesize import decimal
+
+BAR_CELLS: Final = 60
+RANGES_SHOWN: Final = 8
+
+_WHOLE, _PART, _NONE, _UNKNOWN = "▮", "▪", "▯", "·"
+
+Ranges = Sequence[Sequence[int]]
+Object = Mapping[str, Any]
+
+
+def status(row: Object) -> list[str]:
+    """A transaction, line by line."""
+    times = row["timestamps"]
+    lines = [
+        f"{row['transactionId']}  {row['state']}",
+        f"type {row['transactionType']}, created {times['created']}, changed {times['lastUpdated']}"
+        + (f", completed {times['completed']}" if times["completed"] else ""),
+    ]
+    if row["header"] is None:
+        lines.append("The header has not come: what is known is what the payloads tell.")
+    for series in row["series"]:
+        lines += ["", *_series(series)]
+    lines.append("")
+    if row["problem"]:
+        lines.append(problem(row["problem"]))
+    if row["blobUri"]:
+        lines.append(f"Result: {row['blobUri']}")
+    return [*lines, advice(row)]
+
+
+def _series(series: Object) -> list[str]:
+    total = series["totalCount"]
+    size = decimal(series["bytes"])
+    if total is None:
+        return [f"{series['seriesType']}: {series['receivedCount']} received, total unknown, {size}"]
+    lines = [f"{series['seriesType']}: {series['receivedCount']} of {total}, {size}"]
+    if total:
+        lines.append("  " + bar(series["received"], total, BAR_CELLS, cut=series["rangesTruncated"]))
+    if series["missing"]:
+        lines.append(f"  missing {ranges(series['missing'], RANGES_SHOWN)}")
+    return lines
+
+
+def bar(received: Ranges, total: int, cells: int, *, cut: bool = False) -> str:
+    """The ordinals 1 .. total as one line: each cell is whole, in part, or not there; unknown behind a cut."""
+    cells = min(cells, total)
+    drawn = []
+    for cell in range(cells):
+        first, last = cell * total // cells + 1, (cell + 1) * total // cells
+        if cut and (not received or last > received[-1][1]):
+            drawn.append(_UNKNOWN)
+            continue
+        there = sum(max(0, min(last, to) - max(first, start) + 1) for start, to in received)
+        drawn.append(_WHOLE if there == last - first + 1 else _PART if there else _NONE)
+    return "".join(drawn)
+
+
+def ranges(found: Ranges, limit: int | None = None) -> str:
+    """Ordinals as `17, 42-90`."""
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in found[:limit]]
+    more = len(found) - len(shown)
+    return ", ".join(shown) + (f" and {more} more ranges" if more else "")
+
+
+def problem(found: Object) -> str:
+    """A problem in one line."""
+    return f"Problem: {found['title']} ({found['code']}): {found['detail']}"
+
+
+def advice(row: Object) -> str:
+    """The command that comes next."""
+    name = row["transactionId"]
+    match row["state"]:
+        case "AwaitingResults":
+            return f"Next: `brh gaps {name}` names what is missing, `brh wait {name}` waits for it."
+        case "SendingCompletion":
+            return f"Next: `brh wait {name}` returns when the outcome is told."
+        case "Completed":
+            return f"Next: `brh fetch {name} --out DIR` downloads and verifies it."
+        case _:
+            return "An outcome never changes: mend the cause, then send the result under another transaction id."
+
+
+def summaries(page: Object) -> list[str]:
+    """A page of the list as a table, or the sentence that there is nothing."""
+    if not page["transactions"]:
+        return ["No transactions."]
+    table = [("transaction", "type", "state", "received", "bytes", "changed", "problem")]
+    for each in page["transactions"]:
+        of = "?" if each["totalCount"] is None else each["totalCount"]
+        counts = f"{each['receivedCount']} of {of}"
+        table.append(
+            (
+                each["transactionId"],
+                each["transactionType"],
+                each["state"],
+                counts,
+                decimal(each["bytes"]),
+                each["lastUpdated"],
+                each["problemCode"] or "",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def gaps(found: Object) -> list[str]:
+    """The missing ordinals of each series, all of them."""
+    lines = [f"{name}: missing {ranges(missing)}" for name, missing in found["series"].items() if missing]
+    lines += [f"{name}: total unknown" for name in found["unknownTotal"]]
+    if found["rangesTruncated"]:
+        lines.append("There are more gaps than these.")
+    return lines or ["Nothing is missing of what is known."]

@@ -1,0 +1,86 @@
+"""`brh status`: one transaction, once or until its outcome is there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+import rich_click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from bridge.settings import load
+from streams.cli import show
+from streams.cli.arguments import AS_JSON, TXN
+from streams.cli.client import Api, connected
+from streams.cli.errors import EXIT_NOT_READY, CliError
+from streams.settings import ClientSettings
+from tables.transaction import FINAL
+
+WATCH_INTERVAL_S: Final = 1.0
+
+_Picture = Callable[[str, dict[str, Any] | None], None]
+"""Shows the text; with the row that it was made from, or None where it is an error that may pass."""
+
+
+@click.command("status", cls=rich_click.RichCommand)
+@TXN
+@click.option("--watch", is_flag=True, help="Show it again until the outcome is there.")
+@AS_JSON
+def command(transaction: str, watch: bool, as_json: bool) -> None:
+    """Show what has arrived of a transaction, what is missing and what comes next.
+
+    Each cell of a bar stands for a share of the ordinals: ▮ all there, ▪ some, ▯ none.
+    """
+    asyncio.run(_status(load(ClientSettings).api_url, transaction, watch, as_json))
+
+
+async def _status(url: str, transaction: str, watch: bool, as_json: bool) -> None:
+    async with connected(url) as api:
+        if watch:
+            await _watch(api, transaction, as_json)
+        else:
+            row = await api.transaction(transaction)
+            click.echo(json.dumps(row) if as_json else "\n".join(show.status(row)))
+
+
+async def _watch(api: Api, transaction: str, as_json: bool) -> None:
+    """On a terminal the picture changes in place; elsewhere each change is printed, with --json as one line."""
+    console = Console()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
+    if live is None:
+        await _follow(api, transaction, _printer(as_json))
+        return
+    with live:
+        await _follow(api, transaction, lambda text, _: live.update(Text(text), refresh=True))
+
+
+def _printer(as_json: bool) -> _Picture:
+    before = ""
+
+    def show_change(text: str, row: dict[str, Any] | None) -> None:
+        nonlocal before
+        if text != before and (row is not None or not as_json):
+            click.echo(json.dumps(row) if as_json else text)
+        before = text
+
+    return show_change
+
+
+async def _follow(api: Api, transaction: str, picture: _Picture) -> None:
+    while True:
+        try:
+            row = await api.transaction(transaction)
+        except CliError as error:
+            if error.exit_code != EXIT_NOT_READY:
+                raise
+            picture(error.message, None)
+        else:
+            picture("\n".join(show.status(row)), row)
+            if row["state"] in FINAL:
+                return
+        await asyncio.sleep(WATCH_INTERVAL_S)
