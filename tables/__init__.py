@@ -2,8 +2,11 @@
 
 transaction  what is known of one transaction
 ordinals     sets of ordinals, and their ranges
-rules        the state machine: advance, due, deadline, explain   <- the file to read first
+rules        the state machine: advance, due, deadline   <- the file to read first
+accept       one staged payload: new, duplicate or in conflict
+contents     what each ordinal of a series contains
 effects      what a transaction wants done
 receipts     facts <-> table rows
 projection   a transaction as the public interface shows it
+explain      what a transaction waits for, in sentences
 """
