@@ -1,0 +1,50 @@
+"""One real stack for the whole run: RabbitMQ, Kafka and Azurite, started when the first test asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.stack import Stack
+from tests.support.world import World
+
+
+@pytest.fixture(scope="session")
+def stack_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The `BRH_*` settings of a stack that lives as long as the test run."""
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    stack.up()
+    yield stack.env()
+    stack.down(wipe=True)
+
+
+@pytest.fixture(scope="session")
+def blob_connection_string(stack_env: dict[str, str]) -> str:
+    """Where the emulator is."""
+    return stack_env["BRH_BLOB_CONNECTION_STRING"]
+
+
+@pytest.fixture
+def make_world(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Installations for one test: `make_world(trackers=2)`; all are taken down after it."""
+    worlds: list[World] = []
+
+    def make(**counts: int) -> World:
+        worlds.append(World(stack_env, tmp_path / f"world-{len(worlds)}", **counts))
+        worlds[-1].start()
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.stop()
+
+
+@pytest.fixture(scope="module")
+def world(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An installation that the tests of a module share; each uses transactions of its own."""
+    shared = World(stack_env, tmp_path_factory.mktemp("world"), trackers=2)
+    shared.start()
+    yield shared
+    shared.stop()

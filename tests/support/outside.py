@@ -1,0 +1,145 @@
+"""What can be seen of the product from outside: what producers sent, what storage holds, what consumers were told."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bridge.checksums import crc64, hex16
+from streams.cli.producer import SendSummary, send
+from tests.support.world import World
+
+
+class Chunks:
+    """A series of random payloads of these sizes, the same for the same name."""
+
+    def __init__(self, name: str, sizes: Sequence[int]) -> None:
+        self._name = name
+        self._sizes = sizes
+
+    @property
+    def size(self) -> int:
+        return sum(self._sizes)
+
+    @property
+    def total_count(self) -> int:
+        return len(self._sizes)
+
+    def chunk(self, ordinal: int) -> bytes:
+        return random.Random(f"{self._name}/{ordinal}").randbytes(self._sizes[ordinal - 1])
+
+    def digest(self) -> str:
+        whole = hashlib.sha256()
+        for ordinal in range(1, self.total_count + 1):
+            whole.update(self.chunk(ordinal))
+        return whole.hexdigest()
+
+
+async def publish(world: World, transaction: str, series: Mapping[str, Chunks], **options: Any) -> SendSummary:
+    """Send a transaction with the product's own producer."""
+    return await send(world.amqp_url, transaction, series, **options)
+
+
+async def assert_result(world: World, transaction: str, series: Mapping[str, Chunks]) -> dict[str, Any]:
+    """The outcome is Completed and its parts are the payloads in order, byte for byte; returns the outcome document."""
+    async with world.blobs() as blobs:
+        content = await blobs.read(f"{transaction}/_outcome.json")
+        assert content is not None, f"{transaction} has no outcome"
+        outcome: dict[str, Any] = json.loads(content.body)
+        assert outcome["outcome"] == "Completed", outcome
+        assert [each["seriesType"] for each in outcome["series"]] == list(series)
+        for result in outcome["series"]:
+            expected = series[result["seriesType"]]
+            assert result["totalCount"] == expected.total_count
+            assert result["bytes"] == expected.size
+            whole = hashlib.sha256()
+            for part in result["parts"]:
+                name = part["uri"].partition(f"/{world.name}/")[2]
+                pieces = [chunk async for chunk in blobs.stream(name, part["etag"])] if part["bytes"] else []
+                assert sum(map(len, pieces)) == part["bytes"]
+                assert hex16(crc64(pieces)) == part["crc64"]
+                for piece in pieces:
+                    whole.update(piece)
+            assert whole.hexdigest() == expected.digest(), f"{transaction}/{result['seriesType']} has other bytes"
+    return outcome
+
+
+class Heard:
+    """Messages that came to a queue of our own."""
+
+    def __init__(self) -> None:
+        self.messages: list[AbstractIncomingMessage] = []
+
+    def of(self, transaction: str) -> list[AbstractIncomingMessage]:
+        return [message for message in self.messages if message.correlation_id == transaction]
+
+    async def wait(self, transaction: str, count: int = 1, timeout_s: float = 60) -> list[AbstractIncomingMessage]:
+        async with asyncio.timeout(timeout_s):
+            while len(self.of(transaction)) < count:
+                await asyncio.sleep(0.02)
+        return self.of(transaction)
+
+
+@asynccontextmanager
+async def listening(world: World, binding: str = "transaction.#", queue_name: str = "") -> AsyncIterator[Heard]:
+    """Everything that is published to the outbound exchange while the context is open."""
+    heard = Heard()
+    async with await aio_pika.connect(world.amqp_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(queue_name, exclusive=True)
+        await queue.bind("brh.out", binding)
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            heard.messages.append(message)
+
+        await queue.consume(take, no_ack=True)
+        yield heard
+
+
+async def kafka_records(world: World, topic: str, key: str | None = None) -> list[bytes]:
+    """The values of all records in a topic, or of those with a key."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=world.bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition(topic, number)
+            for number in consumer.partitions_for_topic(topic) or await _found(consumer, topic)
+        ]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        values: list[bytes] = []
+        for partition in partitions:
+            while await consumer.position(partition) < ends[partition]:
+                for record in (await consumer.getmany(partition, timeout_ms=1_000)).get(partition, []):
+                    if key is None or record.key == key.encode():
+                        values.append(record.value)
+        return values
+    finally:
+        await consumer.stop()
+
+
+async def _found(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    await consumer._client.force_metadata_update()
+    consumer.subscribe([topic])
+    async with asyncio.timeout(20):
+        while not (found := consumer.partitions_for_topic(topic)):
+            await asyncio.sleep(0.05)
+    consumer.unsubscribe()
+    return found
+
+
+async def purge(world: World, queue_name: str) -> None:
+    """Empty a queue."""
+    async with await aio_pika.connect(world.amqp_url) as connection:
+        channel = await connection.channel()
+        await (await channel.get_queue(queue_name)).purge()
