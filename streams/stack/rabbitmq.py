@@ -79,12 +79,14 @@ class RabbitMQ(Service):
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         config = self.folder / "etc" / "rabbitmq.conf"
         config.touch(mode=0o600)
-        config.write_text(
-            _CONFIG.format(**self.state.ports, user=_USER, vhost=_VHOST, password=self.state.amqp_password)
-        )
+        config.write_text(self.config())
         (self.folder / "etc" / "enabled_plugins").write_text(_PLUGINS)
         self._start_epmd()
         self.process.start([programs.rabbitmq()], self._environment())
+
+    def config(self) -> str:
+        """The configuration file."""
+        return _CONFIG.format(**self.state.ports, user=_USER, vhost=_VHOST, password=self.state.amqp_password)
 
     def stop(self) -> bool:
         """End the node, then its name server."""

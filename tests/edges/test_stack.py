@@ -24,6 +24,7 @@ from streams.stack import state as state_file
 from streams.stack.deadline import Deadline
 from streams.stack.kafka import Kafka
 from streams.stack.process import Process, born
+from streams.stack.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine fetches Kafka and Azurite
 
@@ -236,6 +237,16 @@ def test_stop_insists_when_a_process_ignores_it(tmp_path: Path) -> None:
         pass
     assert process.stop(grace_s=0.2)
     assert born(pid) is None
+
+
+def test_the_broker_in_containers_has_the_limits_of_the_stack(tmp_path: Path) -> None:
+    def settings(text: str) -> dict[str, str]:
+        rows = [line.split(" = ", 1) for line in text.splitlines() if " = " in line and not line.startswith("#")]
+        return {name: value for name, value in rows if not name.startswith("disk_free_limit")}
+
+    broker = RabbitMQ(tmp_path, state_file.create(tmp_path))
+    shipped = Path(__file__).parents[2] / "ops" / "rabbitmq.conf"
+    assert settings(shipped.read_text()).items() <= settings(broker.config()).items()
 
 
 def test_wipe_drops_what_is_ours_and_nothing_else(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+FROM python:3.11-slim AS build
+WORKDIR /src
+COPY requirements/build.txt requirements/runtime.txt requirements/
+RUN python -m venv /opt/brh \
+    && /opt/brh/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt \
+    && python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY bridge bridge
+COPY tables tables
+COPY streams streams
+# The backend is installed above, by hash: nothing is fetched here.
+RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
+    && /opt/brh/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --home-dir /var/lib/brh --create-home brh
+COPY --from=build /opt/brh /opt/brh
+ENV PATH=/opt/brh/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    BRH_DATA_DIR=/var/lib/brh
+USER brh
+WORKDIR /var/lib/brh
+CMD ["brh", "--help"]
