@@ -60,6 +60,11 @@ def azurite_program() -> Path:
     return azurite_modules() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 
 
+def complete() -> bool:
+    """Whether everything is in the cache."""
+    return kafka_jars().is_dir() and azurite_modules().is_dir()
+
+
 def ensure(say: Callable[[str], None]) -> None:
     """Install what is missing, telling each step; nothing is looked up anywhere when nothing is missing.
 
@@ -67,7 +72,7 @@ def ensure(say: Callable[[str], None]) -> None:
         StackError: a program is missing that we cannot install, or something could not be fetched.
     """
     programs.rabbitmq(), programs.epmd(), programs.java(), programs.node()
-    if kafka_jars().is_dir() and azurite_modules().is_dir():
+    if complete():
         return
     with lock.held(cache(), say, timeout_s=_FETCH_TIMEOUT_S):
         if not kafka_jars().is_dir():
