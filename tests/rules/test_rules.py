@@ -275,6 +275,11 @@ def test_a_refusal_says_what_went_wrong_and_keeps_the_verdict() -> None:
     assert book.transaction.verdict == Verdict("Completed")
 
 
+def test_a_message_after_a_refusal_does_not_hide_what_went_wrong() -> None:
+    book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> refused()
+    book >> payload("a", 1, of=1) << changes_only(duplicates=1) >> header(a=1) << changes_only(duplicates=2)
+
+
 @pytest.mark.parametrize("facts", [[], [payload("a", 1, of=2)], [header(a=2)]], ids=len)
 def test_a_refusal_before_the_verdict_changes_nothing(facts: list[Fact]) -> None:
     book = Playbook()
