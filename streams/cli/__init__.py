@@ -12,6 +12,7 @@ from bridge.settings import SettingsError
 from streams.cli.errors import EXIT_USAGE, CliError
 
 COMMANDS: Final = {
+    "demo": "everything on this machine, with a process killed in the middle",
     "stack": "real RabbitMQ, Kafka and Azurite as local processes",
     "setup": "create what is missing in RabbitMQ, Kafka and Blob Storage",
     "run": "bridge, tracker and delivery under one supervisor",

@@ -32,6 +32,8 @@ class Fault(Enum):
     """The service does the work; the connection is reset in place of its reply."""
     TRUNCATED_REPLY = auto()
     """The service does the work; the connection is reset after half of the reply's body."""
+    BLOCKS_GONE = auto()
+    """400 InvalidBlockList; the service never sees the request."""
     SILENCE = auto()
     """No answer, ever; the service never sees the request."""
 
@@ -88,6 +90,9 @@ class FaultProxy:
             case Fault.THROTTLED:
                 await request.read()
                 return web.Response(status=429)
+            case Fault.BLOCKS_GONE:
+                await request.read()
+                return web.Response(status=400, headers={"x-ms-error-code": "InvalidBlockList"})
             case Fault.RESET_IN_BODY:
                 await request.content.readexactly((request.content_length or 0) // 2)
                 return _reset(request)

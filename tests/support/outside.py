@@ -49,6 +49,53 @@ async def publish(world: World, transaction: str, series: Mapping[str, Chunks], 
     return await send(world.amqp_url, transaction, series, **options)
 
 
+async def publish_header(
+    world: World, txn: str, body: object, *, reply_to: str | None = None, headers: dict[str, str] | None = None
+) -> None:
+    """Send a header with this body."""
+    message = aio_pika.Message(
+        json.dumps(body).encode(),
+        type="brh.header.v1",
+        correlation_id=txn,
+        content_type="application/json",
+        reply_to=reply_to,
+        headers=headers,
+        delivery_mode=2,
+    )
+    await _publish(world, [("header.default", message)])
+
+
+async def publish_payloads(world: World, txn: str, series: dict[str, Chunks], ordinals: list[int]) -> None:
+    """Send some payloads of some series, in this order."""
+    messages = [
+        (
+            f"small.{name}",
+            aio_pika.Message(
+                chunks.chunk(ordinal),
+                type="brh.payload.v1",
+                correlation_id=txn,
+                headers={
+                    "brh_series_type": name,
+                    "brh_ordinal": ordinal,
+                    "brh_total_count": chunks.total_count,
+                },
+                delivery_mode=2,
+            ),
+        )
+        for name, chunks in series.items()
+        for ordinal in ordinals
+    ]
+    await _publish(world, messages)
+
+
+async def _publish(world: World, messages: list[tuple[str, aio_pika.Message]]) -> None:
+    async with await aio_pika.connect(world.amqp_url) as connection:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        exchange = await channel.get_exchange("brh.in")
+        for routing_key, message in messages:
+            await exchange.publish(message, routing_key)
+
+
 async def assert_result(world: World, transaction: str, series: Mapping[str, Chunks]) -> dict[str, Any]:
     """The outcome is Completed and its parts are the payloads in order, byte for byte; returns the outcome document."""
     async with world.blobs() as blobs:

@@ -14,7 +14,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -56,8 +57,16 @@ class World:
     """One installation; `start` returns when it is ready."""
 
     def __init__(
-        self, stack_env: dict[str, str], folder: Path, *, bridges: int = 1, trackers: int = 1, deliveries: int = 1
+        self,
+        stack_env: dict[str, str],
+        folder: Path,
+        *,
+        bridges: int = 1,
+        trackers: int = 1,
+        deliveries: int = 1,
+        env: Mapping[str, str] | None = None,
     ) -> None:
+        """`env` holds settings that are to differ from those below."""
         self.name = f"t{uuid4().hex[:10]}"
         self._management = stack_env["BRH_RABBITMQ_MANAGEMENT_URL"]
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +85,7 @@ class World:
             "BRH_API_BIND": self.api.removeprefix("http://"),
             "BRH_DELIVERY_BIND": f"127.0.0.1:{free_port()}",
             "BRH_API_URL": self.api,
+            **(env or {}),
         }
         self.topics = Topics(self.name, PARTITIONS)
         self._counts = {"bridges": bridges, "trackers": trackers, "deliveries": deliveries}
@@ -99,7 +109,8 @@ class World:
     def start(self) -> None:
         """Provision the three systems and start the processes."""
         self._make_virtual_host()
-        asyncio.run(self._provision())
+        with ThreadPoolExecutor(1) as thread:  # a test may be running an event loop in this one
+            thread.submit(asyncio.run, self._provision()).result()
         self.run(children(**self._counts, env=self.env))
         self.wait_ready()
 
@@ -142,9 +153,17 @@ class World:
 
     def kill(self, name: str) -> int:
         """SIGKILL one process; its supervisor starts it again."""
-        pid = until(lambda: self.pid(name), 10, f"{name} runs")
-        os.kill(pid, signal.SIGKILL)
-        return pid
+
+        def kill_once() -> int | None:
+            pid = self.pid(name)
+            try:
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:  # killed a moment ago, and the supervisor has not seen it yet
+                return None
+            return pid
+
+        return until(kill_once, 20, f"{name} runs")
 
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of a GET from the API; status 0 when nobody answers."""

@@ -7,12 +7,19 @@ import json
 import random
 from uuid import uuid4
 
-import aio_pika
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from bridge.contract.events import Delivered, decode
-from tests.support.outside import Chunks, assert_result, kafka_records, listening, publish
+from tests.support.outside import (
+    Chunks,
+    assert_result,
+    kafka_records,
+    listening,
+    publish,
+    publish_header,
+    publish_payloads,
+)
 from tests.support.world import World, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -195,48 +202,3 @@ async def test_everything_sent_again_after_completion_changes_nothing(world: Wor
         )
         assert len(heard.of(txn)) == 1
         await assert_result(world, txn, series)
-
-
-async def publish_header(
-    world: World, txn: str, body: object, *, reply_to: str | None = None, headers: dict[str, str] | None = None
-) -> None:
-    message = aio_pika.Message(
-        json.dumps(body).encode(),
-        type="brh.header.v1",
-        correlation_id=txn,
-        content_type="application/json",
-        reply_to=reply_to,
-        headers=headers,
-        delivery_mode=2,
-    )
-    await _publish(world, [("header.default", message)])
-
-
-async def publish_payloads(world: World, txn: str, series: dict[str, Chunks], ordinals: list[int]) -> None:
-    messages = [
-        (
-            f"small.{name}",
-            aio_pika.Message(
-                chunks.chunk(ordinal),
-                type="brh.payload.v1",
-                correlation_id=txn,
-                headers={
-                    "brh_series_type": name,
-                    "brh_ordinal": ordinal,
-                    "brh_total_count": chunks.total_count,
-                },
-                delivery_mode=2,
-            ),
-        )
-        for name, chunks in series.items()
-        for ordinal in ordinals
-    ]
-    await _publish(world, messages)
-
-
-async def _publish(world: World, messages: list[tuple[str, aio_pika.Message]]) -> None:
-    async with await aio_pika.connect(world.amqp_url) as connection:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await channel.get_exchange("brh.in")
-        for routing_key, message in messages:
-            await exchange.publish(message, routing_key)
