@@ -154,9 +154,9 @@ def _header(transaction: Transaction, fact: HeaderReceived, now: datetime) -> Tr
 
 def _announce(transaction: Transaction, header: Header, now: datetime) -> Transaction:
     """Hold what came before the header against what the header says."""
-    series = dict(transaction.series)
+    series = {spec.type: Series() for spec in header.series} | transaction.series  # shown in the header's order
     for spec in header.series:
-        known = series.get(spec.type, Series())
+        known = series[spec.type]
         if spec.total_count is not None and known.total_count not in (None, spec.total_count):
             detail = f"Series {spec.type}: payloads say {known.total_count}, the header says {spec.total_count}."
             title = "Header and payloads disagree about a total count"
