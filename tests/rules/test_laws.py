@@ -20,7 +20,7 @@ from tables.accept import block_ids
 from tables.rules import TRANSITIONS, Fact, advance, due, opened
 from tables.transaction import FINAL, State, Transaction, Verdict
 
-law = settings(max_examples=150, deadline=None)
+law = settings(max_examples=80, deadline=None)
 
 # Few names, ordinals and bodies, so that facts meet: `xy` and `xz` share a block, `u` is in no header, and a total of
 # 2000 cuts bodies into larger blocks. Made beforehand, so that drawing a fact is drawing one number.
