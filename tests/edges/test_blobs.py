@@ -32,8 +32,6 @@ from bridge.layout import MIB, BlockId
 from bridge.memory_blobs import MemoryBlobs
 from tests.support.azure import azure_blobs
 
-pytest_plugins = ["tests.support.azurite"]
-
 NAME = "t-1/cashflows/part-00000"
 KIND = "application/x-test"
 

@@ -22,8 +22,6 @@ from bridge.memory_blobs import MemoryBlobs
 from bridge.staging import EMPTY_MARKER, cut, stage_payload
 from tests.support.azure import azure_blobs
 
-pytest_plugins = ["tests.support.azurite"]
-
 SUB = 8 * MIB
 SHORT, LONG = 10, 5_000
 """Total counts whose sub-blocks have 8 and 32 MiB."""
