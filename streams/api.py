@@ -30,6 +30,7 @@ SCAN_IDS: Final = 1_000
 RETRY_AFTER_S: Final = 1
 
 _INTERNAL: Final = "internal/transactions"
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def mount(app: faust.App, transactions: Any, topics: Topics) -> None:
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
     api = _Api(Routing(app, transactions, topics), transactions, topics)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
-    server.middlewares.append(_problems)
+    server.middlewares.extend([_problems, api.guard_tables])
     server.add_routes(
         [
             # Faust has a page here that says OK in any state. Ours comes first and so wins; as the last of this list it
@@ -61,6 +62,13 @@ class _Api:
         self._routing = routing
         self._rows = rows
         self._topics = topics
+
+    @web.middleware
+    async def guard_tables(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Faust's own table views: while tables are recovered they would show a part, or fail."""
+        if request.path.startswith("/table"):
+            self._routing.check_ready()
+        return await handler(request)
 
     async def transactions(self, request: web.Request) -> web.Response:
         listing = queries.parse_listing(request.query.items())
@@ -154,9 +162,7 @@ async def _not_found(_: web.Request) -> web.Response:
 
 
 @web.middleware
-async def _problems(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Every error as a problem document; what nobody expected is told to the log and not to the caller."""
     try:
         return await handler(request)

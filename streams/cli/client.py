@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -14,7 +15,9 @@ from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT
 
 TIMEOUT_S: Final = 15.0
 
+_UNKNOWN_TRANSACTION: Final = "unknown-transaction"
 _REMEDIES: Final = {
+    400: "Correct what is named.",
     404: "Look at `brh list`, or wait for it with `brh wait`.",
     503: "Ask again in a second: partitions move, or their tables are being read.",
 }
@@ -53,10 +56,11 @@ class Api:
                 f"BRH_API_URL is {quoted(self._url)}, no URL", code="bad-settings", remedy=remedy, exit_code=EXIT_USAGE
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise unreachable(self._url, str(error) or type(error).__name__) from None
+            raise unreachable(self._url, _reason(error)) from None
         document = _object(body)
-        if document is None:
-            raise unreachable(self._url, f"status {response.status} without a JSON object: something else listens")
+        other_404 = response.status == 404 and document is not None and document.get("code") != _UNKNOWN_TRANSACTION
+        if document is None or other_404:
+            raise unreachable(self._url, f"status {response.status}, as if something else listened there")
         if response.status != 200:
             raise refused(response.status, document)
         return document
@@ -79,6 +83,12 @@ def refused(status: int, problem: dict[str, Any]) -> CliError:
         remedy=_REMEDIES.get(status, "Look at the log of the tracker."),
         exit_code=_EXIT_CODES.get(status, EXIT_FAILED),
     )
+
+
+def _reason(error: Exception) -> str:
+    # aiohttp's own sentence repeats address and TLS settings around the one word that matters.
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number).lower() if number and number > 0 else str(error) or type(error).__name__
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

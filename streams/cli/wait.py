@@ -86,8 +86,9 @@ async def until_final(api: Api, transaction: str, timeout_s: float) -> Waited:
 
 def _timed_out(transaction: str, timeout_s: float, waited: Waited) -> CliError:
     if waited.trouble is not None:
+        why = waited.trouble.message.splitlines()[0].removesuffix(f" ({waited.trouble.code})")
         return CliError(
-            f"{transaction} has no outcome after {timeout_s:g} s: {waited.trouble.message.splitlines()[0]}",
+            f"{transaction} has no outcome after {timeout_s:g} s: {why}",
             code="timeout",
             remedy=waited.trouble.remedy,
             exit_code=EXIT_NOT_READY,

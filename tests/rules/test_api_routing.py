@@ -1,0 +1,225 @@
+"""Two trackers over real HTTP, with a stand-in for what Faust knows: whichever is asked, the answer is the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from faust.types.tuples import TP
+
+from streams import api
+from streams.routing import recovered
+from streams.topics import Topics
+
+CHANGELOG = "transactions-changelog"
+TOPICS = Topics("brh", 8)
+NAMES = [f"T{number}" for number in range(40)]
+
+
+def entry(name: str, state: str = "AwaitingResults") -> dict[str, Any]:
+    return {
+        "transactionId": name,
+        "transactionType": "default",
+        "state": state,
+        "header": None,
+        "series": [],
+        "timestamps": {"created": "c", "lastUpdated": "u"},
+        "problem": None,
+    }
+
+
+class Table(dict[str, Any]):
+    name = "transactions"
+    changelog_topic = SimpleNamespace(get_topic_name=lambda: CHANGELOG)
+
+
+class Tracker:
+    """The part of a Faust app that the API looks at."""
+
+    def __init__(self, spread: dict[str, dict[str, list[int]]]) -> None:
+        self.rows = Table()
+        self.remaining: dict[TP, int] = {}
+        self.app = SimpleNamespace(
+            web=SimpleNamespace(web_app=web.Application()),
+            conf=SimpleNamespace(canonical_url=""),
+            rebalancing=False,
+            in_recovery=False,
+            tables=SimpleNamespace(
+                actives_ready=True,
+                changelog_topics={CHANGELOG},
+                recovery=SimpleNamespace(active_remaining=lambda: self.remaining),
+            ),
+            router=SimpleNamespace(table_metadata=lambda _: spread),
+            assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
+        )
+        api.mount(self.app, self.rows, TOPICS)  # type: ignore[arg-type]
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with self.app.http_client.get(self.url + path) as response:
+            problem = response.status >= 400
+            assert response.content_type == ("application/problem+json" if problem else "application/json")
+            assert (response.headers.get("Retry-After") == "1") == (response.status == 503)
+            return response.status, await response.json(content_type=None)
+
+    @property
+    def url(self) -> str:
+        return str(self.app.conf.canonical_url)
+
+
+@pytest.fixture
+async def trackers() -> AsyncIterator[list[Tracker]]:
+    """Two of them; the first owns the even partitions, and both hold stale rows of the other one's."""
+    spread: dict[str, dict[str, list[int]]] = {}
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        both = [Tracker(spread), Tracker(spread)]
+        for number, tracker in enumerate(both):
+            server = TestServer(tracker.app.web.web_app)
+            await server.start_server()
+            stack.push_async_callback(server.close)
+            tracker.app.conf.canonical_url = str(server.make_url("")).rstrip("/")
+            tracker.app.http_client = session
+            spread[tracker.url] = {CHANGELOG: list(range(number, 8, 2))}
+            for name in NAMES:
+                ours = TOPICS.partition_of(name) % 2 == number
+                tracker.rows[name] = entry(name, "AwaitingResults" if ours else "Failed")
+        yield both
+
+
+async def test_every_tracker_answers_for_every_transaction(trackers: list[Tracker]) -> None:
+    for name in NAMES:
+        answers = [await tracker.get(f"/v1/transactions/{name}") for tracker in trackers]
+        assert answers == [(200, entry(name))] * 2
+
+
+async def test_the_list_is_whole_and_without_stale_rows(trackers: list[Tracker]) -> None:
+    for tracker in trackers:
+        status, page = await tracker.get("/v1/transactions?limit=1000")
+        assert status == 200
+        assert [each["transactionId"] for each in page["transactions"]] == sorted(NAMES)
+        assert {each["state"] for each in page["transactions"]} == {"AwaitingResults"}
+
+
+async def test_pages_continue_at_another_tracker(trackers: list[Tracker]) -> None:
+    found: list[str] = []
+    after = ""
+    for number in range(100):
+        _, page = await trackers[number % 2].get(f"/v1/transactions?limit=7&state=AwaitingResults&after={after}")
+        found += [each["transactionId"] for each in page["transactions"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert found == sorted(NAMES)
+
+
+async def test_a_filter_that_lets_nothing_through_is_an_empty_list(trackers: list[Tracker]) -> None:
+    assert await trackers[0].get("/v1/transactions?state=Completed") == (200, {"transactions": [], "next": None})
+
+
+@pytest.mark.parametrize("path", ["/v1/transactions/nope", "/v1/transactions/nope/gaps", "/v1/summary", "/", "/v1"])
+async def test_what_is_not_there_is_a_404_problem(trackers: list[Tracker], path: str) -> None:
+    for tracker in trackers:
+        status, problem = await tracker.get(path)
+        assert (status, problem["status"]) == (404, 404)
+
+
+@pytest.mark.parametrize("path", ["a..b", "%7Bx%7D", "a%2Fb", "%FF", "a%00", "-"])
+async def test_a_bad_id_is_a_400_problem(trackers: list[Tracker], path: str) -> None:
+    status, problem = await trackers[0].get(f"/v1/transactions/{path}")
+    assert (status, problem["parameter"]) == (400, "id")
+
+
+async def test_bad_parameters_are_a_400_problem(trackers: list[Tracker]) -> None:
+    status, problem = await trackers[0].get("/v1/transactions?limit=0")
+    assert (status, problem["parameter"], problem["code"]) == (400, "limit", "bad-parameter")
+
+
+@pytest.mark.parametrize("path", ["/v1/transactions", "/v1/transactions/T1", "/v1/transactions/T1/gaps", "/readyz"])
+@pytest.mark.parametrize("trouble", ["rebalancing", "in_recovery", "actives_ready"])
+async def test_nothing_is_answered_before_the_tables_are_there(
+    trackers: list[Tracker], path: str, trouble: str
+) -> None:
+    asked = trackers[0]
+    setattr(asked.app.tables if trouble == "actives_ready" else asked.app, trouble, trouble != "actives_ready")
+    asked.remaining = {TP(CHANGELOG, 0): 0, TP(CHANGELOG, 1): 5}
+    status, problem = await asked.get(path)
+    assert (status, problem["detail"]) == (503, "recovering 1 of 2 partitions")
+    assert (await asked.get("/livez"))[0] == (await asked.get("/version"))[0] == 200
+
+
+@pytest.mark.parametrize("trouble", ["recovering", "lost", "gone", "stuck", "silly"])
+async def test_an_owner_that_cannot_answer_makes_it_503_and_never_a_part(
+    trackers: list[Tracker], trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, owner = trackers
+    spread = owner.app.router.table_metadata("")
+    monkeypatch.setattr("streams.routing.ASK_TIMEOUT_S", 0.2)
+    async with AsyncExitStack() as stack:
+        match trouble:
+            case "recovering":
+                owner.app.in_recovery = True
+            case "lost":  # it has heard of a rebalance that the asked one has not
+                theirs = {**spread, owner.url: {CHANGELOG: []}}
+                owner.app.router = SimpleNamespace(table_metadata=lambda _: theirs)
+            case "gone":
+                spread["http://127.0.0.1:1"] = spread.pop(owner.url)
+            case _:
+                answer = b"" if trouble == "stuck" else b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n<>"
+                spread[await stack.enter_async_context(listener(answer))] = spread.pop(owner.url)
+        theirs_name = next(name for name in NAMES if TOPICS.partition_of(name) % 2 == 1)
+        for path in ("/v1/transactions", f"/v1/transactions/{theirs_name}"):
+            status, problem = await asked.get(path)
+            assert (status, problem["code"]) == (503, "not-ready")
+
+
+@asynccontextmanager
+async def listener(answer: bytes) -> AsyncIterator[str]:
+    """The URL of something that takes connections and says only this."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(answer)
+
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for writer in writers:
+            writer.close()
+
+
+async def test_a_mistake_of_ours_is_a_500_without_a_traceback(
+    trackers: list[Tracker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Any) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr("streams.queries.gaps", broken)
+    status, problem = await trackers[0].get("/v1/transactions/T1/gaps")
+    assert status == 500
+    assert "secret" not in str(problem)
+    assert "ZeroDivision" not in str(problem)
+
+
+async def test_partitions_without_an_owner_make_it_503(trackers: list[Tracker]) -> None:
+    trackers[0].app.router.table_metadata("").pop(trackers[1].url)
+    assert (await trackers[0].get("/v1/transactions"))[0] == 503
+
+
+async def test_other_methods_are_a_405_problem(trackers: list[Tracker]) -> None:
+    async with trackers[0].app.http_client.post(trackers[0].url + "/v1/transactions/T1") as response:
+        assert (response.status, response.content_type) == (405, "application/problem+json")
+        assert "GET" in response.headers["Allow"]
+
+
+def test_a_partition_is_recovered_when_all_its_tables_are() -> None:
+    actives = {("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2)}
+    assert recovered(actives, {("a", 0): 0, ("b", 0): -1, ("a", 1): 0, ("b", 1): 3}) == (1, 3)
+    assert recovered(set(), {}) == (0, 0)
