@@ -30,7 +30,7 @@ class _LazyGroup(rich_click.RichGroup):
     """Help shows the lines above; only the command that is called is imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` is a module of this package once it was called
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return rich_click.RichCommand(name=cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None

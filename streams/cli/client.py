@@ -50,7 +50,7 @@ class Api:
                 self._url + path, params=params, timeout=timeout, allow_redirects=False
             ) as response:
                 body = await response.read()
-        except aiohttp.InvalidURL:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             remedy = "Set it to something like http://127.0.0.1:6066."
             raise CliError(
                 f"BRH_API_URL is {quoted(self._url)}, no URL", code="bad-settings", remedy=remedy, exit_code=EXIT_USAGE

@@ -1,0 +1,136 @@
+"""What people see: bars, ranges, and the command that comes next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.cli import show
+from streams.cli.arguments import Duration, Percent, Size
+from tables import ordinals
+
+
+def row(state: str = "AwaitingResults", **members: Any) -> dict[str, Any]:
+    times = {"created": "C", "lastUpdated": "U", "completed": None}
+    shown = {"transactionId": "T1", "transactionType": "valuation", "state": state, "header": {"series": []}}
+    return {**shown, "series": [], "timestamps": times, "problem": None, "blobUri": None, **members}
+
+
+def series(total: int | None, received: list[list[int]], missing: list[list[int]], *, cut: bool = False) -> Any:
+    count = sum(last - first + 1 for first, last in received)
+    return {
+        "seriesType": "a",
+        "totalCount": total,
+        "receivedCount": count,
+        "bytes": 2_000,
+        "received": received,
+        "missing": missing,
+        "rangesTruncated": cut,
+    }
+
+
+@given(st.integers(1, 300), st.data())
+def test_a_cell_is_whole_only_when_all_of_it_is_there(total: int, data: st.DataObject) -> None:
+    bits = data.draw(st.integers(0, 2**total - 1))
+    drawn = show.bar(ordinals.ranges(bits, total)[0], total, 60)
+    assert len(drawn) == min(60, total)
+    assert ("▮" * len(drawn) == drawn) == (bits == ordinals.upto(total))
+    assert ("▯" * len(drawn) == drawn) == (bits == 0)
+
+
+def test_one_missing_ordinal_of_many_is_seen() -> None:
+    assert show.bar([[1, 499_999], [500_001, 1_000_000]], 1_000_000, 4) == "▮▪▮▮"
+
+
+def test_what_lies_behind_a_cut_is_unknown() -> None:
+    assert show.bar([[1, 50]], 100, 4, cut=True) == "▮▮··"
+    assert show.bar([], 100, 4, cut=True) == "····"
+
+
+def test_ranges_are_short_and_say_how_many_more() -> None:
+    assert show.ranges([[17, 17], [42, 90]]) == "17, 42-90"
+    assert show.ranges([[1, 1], [3, 3], [5, 6]], 2) == "1, 3 and 1 more ranges"
+
+
+def test_status_shows_each_series_and_its_gaps() -> None:
+    lines = show.status(row(series=[series(4, [[1, 2]], [[3, 4]])]))
+    assert "a: 2 of 4, 2.0 kB" in lines
+    assert "  ▮▮▯▯" in lines
+    assert "  missing 3-4" in lines
+    assert "brh gaps T1" in lines[-1]
+
+
+def test_status_of_what_is_not_known() -> None:
+    lines = show.status(row(header=None, series=[series(None, [[1, 3]], [])]))
+    assert any("header has not come" in line for line in lines)
+    assert "a: 3 received, total unknown, 2.0 kB" in lines
+
+
+def test_an_empty_series_has_no_bar() -> None:
+    assert show.status(row(series=[series(0, [], [])]))[3:] == ["a: 0 of 0, 2.0 kB", "", show.advice(row())]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("SendingCompletion", "brh wait T1"),
+        ("Completed", "brh fetch T1"),
+        ("Failed", "another transaction id"),
+        ("Abandoned", "another transaction id"),
+    ],
+)
+def test_every_state_has_advice(state: str, words: str) -> None:
+    assert words in show.status(row(state))[-1]
+
+
+def test_a_problem_is_shown_with_its_code() -> None:
+    problem = {"title": "Two headers", "code": "conflicting-header", "detail": "They differ."}
+    assert "Problem: Two headers (conflicting-header): They differ." in show.status(row("Failed", problem=problem))
+
+
+def test_an_empty_list_says_so() -> None:
+    assert show.summaries({"transactions": []}) == ["No transactions."]
+
+
+def test_a_list_has_a_line_each() -> None:
+    entry = {"transactionId": "T1", "transactionType": "x", "state": "Failed", "lastUpdated": "U", "bytes": 2}
+    page = {"transactions": [{**entry, "receivedCount": 1, "totalCount": None, "problemCode": "no-header"}]}
+    head, line = show.summaries(page)
+    assert line.split() == ["T1", "x", "Failed", "1", "of", "?", "2", "bytes", "U", "no-header"]
+    assert head.index("state") == line.index("Failed")
+
+
+def test_gaps_are_named_in_full() -> None:
+    found = {"series": {"a": [[1, 1], [3, 4]], "b": []}, "unknownTotal": ["log"], "rangesTruncated": True}
+    assert show.gaps(found) == ["a: missing 1, 3-4", "log: total unknown", "There are more gaps than these."]
+    assert show.gaps({"series": {"b": []}, "unknownTotal": [], "rangesTruncated": False})[0].startswith("Nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1", 1), ("8MiB", 8 << 20), ("8mib", 8 << 20), ("500kB", 500_000), ("1G", 10**9), ("3B", 3)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60", 60), ("60s", 60), ("2m", 120), ("1.5h", 5_400), ("500ms", 0.5), ("0", 0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("5", 0.05), ("0", 0), ("100%", 1)])
+def test_percentages(text: str, share: float) -> None:
+    assert Percent().convert(text, None, None) == share
+
+
+@pytest.mark.parametrize("kind", [Size(), Duration(), Percent()])
+@pytest.mark.parametrize("text", ["", "-1", "x", "1 x", "٣", "1e3"])
+def test_other_values_are_refused(kind: click.ParamType, text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        kind.convert(text, None, None)
