@@ -21,9 +21,15 @@ from streams.topics import Topics
 CHANGELOG = "transactions-changelog"
 TOPICS = Topics("brh", 8)
 NAMES = [f"T{number}" for number in range(40)]
+STATES = ["AwaitingResults", "SendingCompletion"]
+"""Of the transactions of the first tracker, and of the second one's."""
 
 
-def entry(name: str, state: str = "AwaitingResults") -> dict[str, Any]:
+def owned(name: str) -> dict[str, Any]:
+    return entry(name, STATES[TOPICS.partition_of(name) % 2])
+
+
+def entry(name: str, state: str) -> dict[str, Any]:
     return {
         "transactionId": name,
         "transactionType": "default",
@@ -89,14 +95,14 @@ async def trackers() -> AsyncIterator[list[Tracker]]:
             spread[tracker.url] = {CHANGELOG: list(range(number, 8, 2))}
             for name in NAMES:
                 ours = TOPICS.partition_of(name) % 2 == number
-                tracker.rows[name] = entry(name, "AwaitingResults" if ours else "Failed")
+                tracker.rows[name] = owned(name) if ours else entry(name, "Failed")
         yield both
 
 
 async def test_every_tracker_answers_for_every_transaction(trackers: list[Tracker]) -> None:
     for name in NAMES:
         answers = [await tracker.get(f"/v1/transactions/{name}") for tracker in trackers]
-        assert answers == [(200, entry(name))] * 2
+        assert answers == [(200, owned(name))] * 2
 
 
 async def test_the_list_is_whole_and_without_stale_rows(trackers: list[Tracker]) -> None:
@@ -104,19 +110,22 @@ async def test_the_list_is_whole_and_without_stale_rows(trackers: list[Tracker])
         status, page = await tracker.get("/v1/transactions?limit=1000")
         assert status == 200
         assert [each["transactionId"] for each in page["transactions"]] == sorted(NAMES)
-        assert {each["state"] for each in page["transactions"]} == {"AwaitingResults"}
+        assert {each["state"] for each in page["transactions"]} == set(STATES)
 
 
-async def test_pages_continue_at_another_tracker(trackers: list[Tracker]) -> None:
+@pytest.mark.parametrize("states", [STATES, STATES[1:]])
+@pytest.mark.parametrize("limit", [1, 3, 7, 40])
+async def test_pages_continue_at_another_tracker(trackers: list[Tracker], states: list[str], limit: int) -> None:
     found: list[str] = []
+    query = f"limit={limit}" if len(states) > 1 else f"limit={limit}&state={states[0]}"
     after = ""
     for number in range(100):
-        _, page = await trackers[number % 2].get(f"/v1/transactions?limit=7&state=AwaitingResults&after={after}")
+        _, page = await trackers[number % 2].get(f"/v1/transactions?{query}&after={after}")
         found += [each["transactionId"] for each in page["transactions"]]
         after = page["next"]
         if after is None:
             break
-    assert found == sorted(NAMES)
+    assert found == sorted(name for name in NAMES if owned(name)["state"] in states)
 
 
 async def test_a_filter_that_lets_nothing_through_is_an_empty_list(trackers: list[Tracker]) -> None:
