@@ -28,10 +28,10 @@ def rejection_event(message: AbstractIncomingMessage, queue: str, rejected: Reje
     )
     data = RejectedMessage(
         transaction_id=transaction,
-        message_id=message.message_id,
-        app_id=message.app_id,
+        message_id=_shown(message.message_id),
+        app_id=_shown(message.app_id),
         queue=queue,
-        routing_key=message.routing_key or "",
+        routing_key=_shown(message.routing_key) or "",
         bytes=len(message.body),
         problem=problem,
     )
@@ -57,3 +57,8 @@ def rejection_event(message: AbstractIncomingMessage, queue: str, rejected: Reje
         subject=transaction,
         correlationid=transaction,
     )
+
+
+def _shown(text: str | None) -> str | None:
+    """The text with bytes that are no UTF-8 (surrogates, see `bridge.service`) escaped: JSON has no place for them."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace") if text is not None else None

@@ -6,12 +6,15 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, Final
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, AbstractRobustConnection
 from mode import Service
+from pamqp import decode
+from pamqp.common import FieldTable
 
 from bridge import topology
 from bridge.azure_blobs import AzureBlobs
@@ -28,6 +31,40 @@ DRAIN_MAX_S: Final = 30.0
 Handler = Callable[[AbstractIncomingMessage, str], Awaitable[None]]
 
 
+def decode_whatever_comes() -> None:
+    """Let the AMQP library read messages that it would close its connection for.
+
+    A producer may write bytes that are no UTF-8 into a short string, or a time beyond the year 9999, and RabbitMQ takes
+    it. pamqp raises, and aiormq gives up the connection: the broker delivers the same message again, until it reaches
+    its delivery limit, and so do all those that were in hand with it, which are dead-lettered though nothing is wrong
+    with them. What cannot be read must become a value that the contract's rules can refuse.
+    """
+    decode.METHODS["shortstr"] = _short_string
+    decode.METHODS["table"] = _table
+    decode.METHODS["timestamp"] = decode.TABLE_MAPPING[b"T"] = _timestamp
+
+
+def _short_string(value: bytes) -> tuple[int, str]:
+    end = value[0] + 1
+    # Surrogates keep the type, which the library relies on, and no rule of the contract lets them through.
+    return end, value[1:end].decode(errors="surrogateescape")
+
+
+def _table(value: bytes) -> tuple[int, FieldTable]:
+    """The headers; none when a name is no UTF-8, which AMQP forbids, or when they nest beyond Python's recursion."""
+    try:
+        return decode.field_table(value)
+    except (ValueError, RecursionError):
+        return 4 + int.from_bytes(value[:4], "big"), {}
+
+
+def _timestamp(value: bytes) -> tuple[int, datetime | None]:
+    try:
+        return decode.timestamp(value)
+    except (ValueError, OverflowError, OSError):
+        return 8, None
+
+
 class Bridge(Service):
     """RabbitMQ's messages become blocks in storage and facts on Kafka."""
 
@@ -41,6 +78,7 @@ class Bridge(Service):
 
     async def on_start(self) -> None:
         """Connect to all three systems, then begin to consume."""
+        decode_whatever_comes()
         settings = self._settings
         blobs = await self.add_async_context(AzureBlobs(settings))
         facts = await self.add_async_context(Facts(settings))
