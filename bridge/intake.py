@@ -85,7 +85,9 @@ class Intake:
         """Announce why, then let the broker dead-letter the message itself, body and all."""
         event = rejection_event(message, queue, rejected, self._settings.instance)
         routing_key = f"message.rejected.{rejected.code}"
-        _log.warning("message rejected", queue=queue, code=str(rejected.code), reason=rejected.reason, event=event.id)
+        _log.warning(
+            "message rejected", queue=queue, code=str(rejected.code), reason=rejected.reason, event_id=event.id
+        )
         # Nobody has to listen to rejections: the message in `brh.rejected` is what must not be lost.
         announced = await self._hold(message, lambda: self._done(self._notices.publish(event, routing_key)))
         if announced:
