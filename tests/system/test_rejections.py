@@ -484,7 +484,7 @@ def scenario(world: World) -> Scenario:
         channel.queue_bind(listener, "brh.out", "message.rejected.#")
         for message in [header(f"{half}/header", half, body=HEADER_OF_HALF), *payloads(half, HALF)[::2]]:
             send(channel, message)
-        until(lambda: received_count(world, half) == 2, 30, f"two payloads of {half} are shown; see {world.log}")
+        until(lambda: is_shown(world, half), 30, f"{half} is shown with its header and two payloads; see {world.log}")
         before = state(world, half)
         for message in mixed:
             send(channel, message)
@@ -528,9 +528,9 @@ def state(world: World, half: str) -> State:
     return State(row, facts, {name: world.pid(name) for name in PROCESSES})
 
 
-def received_count(world: World, transaction: str) -> int:
-    row = world.transaction(transaction)
-    return row["series"][0]["receivedCount"] if row and row["series"] else 0
+def is_shown(world: World, half: str) -> bool:
+    row = world.transaction(half)
+    return bool(row and row["header"] and row["series"][0]["receivedCount"] == 2)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
