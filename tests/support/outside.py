@@ -154,7 +154,9 @@ async def listening(world: World, binding: str = "transaction.#", queue_name: st
 
 async def kafka_records(world: World, topic: str, key: str | None = None) -> list[bytes]:
     """The values of all records in a topic, or of those with a key."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=world.bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=world.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         partitions = [
@@ -163,7 +165,6 @@ async def kafka_records(world: World, topic: str, key: str | None = None) -> lis
         ]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
         values: list[bytes] = []
         for partition in partitions:
             while await consumer.position(partition) < ends[partition]:
