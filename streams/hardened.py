@@ -7,6 +7,14 @@ strict flush    Stock Faust commits source offsets while changelog records are s
                 it, and a failed record ends the process.
 agent failure   Stock Faust acknowledges the event on which an agent raised. Here the process ends without a commit,
                 and the event is read again.
+start of flow   At the end of a recovery stock Faust lets events flow, seeks to the committed offsets, and then empties
+                its queues: an event that was queued in between is lost, and its offset is committed all the same
+                (measured with 20 events waiting: 7 of 44 starts lost one). Here nothing flows until the queues have
+                been emptied.
+backlog         For a moment in a recovery no partition is active. Stock Faust then asks the client for the records of
+                none, which the client takes for all, and drops them; a group without committed offsets never goes
+                back (measured: 5 of 20 starts read nothing of what was waiting). Here none means none, and without a
+                committed offset a partition is read from its beginning.
 table views     Stock Faust's fail until a worker has written to the changelog; here they find the row's owner at once.
 ghost rows      Stock Faust's memory store keeps the rows of partitions that have gone to other workers, and its table
                 views show them. Here they are dropped when a recovery ends.
@@ -21,19 +29,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Set
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import faust
 from faust.types.agents import AgentT
-from faust.types.transports import ProducerT
+from faust.types.transports import ConsumerT, ProducerT
 from faust.types.tuples import TP
 
 EXIT_AGENT: Final = 70
 EXIT_SEND: Final = 71
 PRODUCER_BUFFER_MAX: Final = 5_000
 """Records in Faust's own buffer before it stalls the stream; its default of 100 stalls an envelope of 100 facts."""
+
+_CHANGELOG: Final = "-changelog"
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +62,7 @@ class HardenedApp(faust.App):
         """`row_partition` tells the partition of a table row from its key, where that is not the key's own hash."""
         super().__init__(*args, **kwargs)
         self._row_partition = row_partition
+        self.on_rebalance_complete.connect(self._hold_flow)
         if self.conf.producer_threaded or self.in_transaction:
             raise ValueError("producer_threaded and exactly_once are never flushed before a commit: leave them off")
 
@@ -60,8 +71,19 @@ class HardenedApp(faust.App):
         Path(self.conf.datadir).parent.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
 
+    async def _hold_flow(self, *_: Any, **__: Any) -> None:
+        # Sent before the partitions are resumed; Faust lets the flow go itself when it has emptied its queues.
+        self.consumer.stop_flow()
+
     async def _on_agent_error(self, agent: AgentT[Any], exc: BaseException) -> None:
         end_process(EXIT_AGENT, f"agent {agent.name} failed: {exc!r}", exc)
+
+    def _new_consumer(self) -> ConsumerT:
+        consumer = super()._new_consumer()
+        hooked: Any = consumer
+        hooked.seek_to_committed = _seek_from_the_beginning(consumer)
+        hooked._thread._fetch_records = _fetch_nothing_of_none(hooked._thread._fetch_records)
+        return consumer
 
     def _new_producer(self) -> ProducerT:
         producer = super()._new_producer()
@@ -89,6 +111,27 @@ def drop_ghosts(table: Any, is_ours: Callable[[str], bool]) -> int:
     for key in ghosts:
         del rows[key]
     return len(ghosts)
+
+
+def _seek_from_the_beginning(consumer: Any) -> Callable[[], Awaitable[Mapping[TP, int | None]]]:
+    seek_to_committed = consumer.seek_to_committed
+
+    async def seek() -> Mapping[TP, int | None]:
+        offsets: Mapping[TP, int | None] = await seek_to_committed()
+        for partition, offset in offsets.items():
+            if (offset is None or offset < 0) and not partition.topic.endswith(_CHANGELOG):
+                await consumer.seek(partition, 0)  # below the first record the client's reset policy, earliest, applies
+        return offsets
+
+    return seek
+
+
+def _fetch_nothing_of_none(fetch_records: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def fetch(client: Any, active: Set[TP], **limits: Any) -> Any:
+        wanted = set(active)  # a copy: the recovery empties the original while the client waits for records
+        return await fetch_records(client, wanted, **limits) if wanted else {}
+
+    return fetch
 
 
 class _Outstanding:

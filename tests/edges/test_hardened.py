@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.hardened import EXIT_AGENT, EXIT_SEND
+from tests.support.world import free_port
 
 pytestmark = pytest.mark.timeout(180)
 EVENTS = 20
@@ -27,7 +28,8 @@ class CountingApp:
     def __init__(self, bootstrap: str, folder: Path, mode: str) -> None:
         self.name = f"t{uuid4().hex[:10]}"
         self.bootstrap = bootstrap
-        self.env = {**os.environ, "APP": self.name, "BOOTSTRAP": bootstrap, "FOLDER": str(folder), "MODE": mode}
+        own = {"APP": self.name, "BOOTSTRAP": bootstrap, "FOLDER": str(folder), "MODE": mode}
+        self.env = {**os.environ, **own, "WEB_PORT": str(free_port())}
         self.log = folder / "app.log"
 
     async def prepare(self) -> None:
