@@ -19,6 +19,11 @@ HEADER_BLOB: Final = "_header.json"
 OUTCOME_BLOB: Final = "_outcome.json"
 TOLD_BLOB: Final = "_told.json"
 
+EMPTY_MARKER: Final = b"\0"
+"""What is staged for an empty payload, because Azure refuses empty blocks. Its id has `nsub` 0 and, as every id, the
+CRC-64 of the bytes that are staged, so one rule verifies all blocks. It is in no fact and never committed."""
+EMPTY_MARKER_CRC64: Final = 0xD5DA5047EFEC8728
+
 _BLOCK_ID = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{16})")
 
 
@@ -56,6 +61,11 @@ def part_name(transaction: str, series: str, part: int) -> str:
 def record_name(transaction: str, record: str) -> str:
     """Name of one of the write-once records (`HEADER_BLOB`, `OUTCOME_BLOB`, `TOLD_BLOB`) in the container."""
     return f"{transaction}/{record}"
+
+
+def marker_id(ordinal: int) -> BlockId:
+    """Id of the block that marks an ordinal's payload as empty."""
+    return BlockId(ordinal, 1, 0, 0, EMPTY_MARKER_CRC64)
 
 
 class BlockId(msgspec.Struct, frozen=True, order=True):

@@ -20,15 +20,12 @@ from bridge.blobs import Blobs
 from bridge.checksums import Piece, combine, crc64, hex16
 from bridge.contract.events import Staged
 from bridge.contract.inbound import PayloadMessage, Rejected, RejectionCode
-from bridge.layout import MIB, BlockId, part_name, part_of, sub_block_bytes
+from bridge.layout import EMPTY_MARKER, MIB, BlockId, marker_id, part_name, part_of, sub_block_bytes
 
 Pieces = AsyncIterable[Piece]
 """A body as it arrives. It ends when the body is whole; a connection that breaks must raise instead, or a payload that
 was cut short would be taken for one of the wrong length."""
 
-EMPTY_MARKER: Final = b"\0"
-"""What is staged for an empty payload, because Azure refuses empty blocks. Its id has `nsub` 0 and, as every id, the
-CRC-64 of the bytes that are staged, so one rule verifies all blocks. It is in no fact and never committed."""
 HASH_IN_THREAD_FROM_BYTES: Final = 1 * MIB
 """From here SHA-256 (about 1.8 GB/s) leaves the event loop."""
 
@@ -99,8 +96,7 @@ class _Staging:
             if len(piece):
                 raise self._wrong_length(len(piece))
         self._verify_digest()
-        marker = BlockId(self._message.ordinal, 1, 0, 0, crc64([EMPTY_MARKER]))
-        await self._blobs.stage_block(self._name, marker, [EMPTY_MARKER])
+        await self._blobs.stage_block(self._name, marker_id(self._message.ordinal), [EMPTY_MARKER])
 
     async def stage(self, body: Pieces) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Container, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -171,12 +171,18 @@ class Assembler:
     def _partition(self, record: Record) -> _Owned:
         if self._owned is None:
             self._owned = {partition: _Owned() for partition in self._mine()}
-            for transaction_id, rows in _by_transaction(self._rows.items()).items():
-                # The table may still hold rows of partitions that have gone to other workers: never act on those.
-                owned = self._owned.get(self._topics.partition_of(transaction_id))
-                if owned is not None:
-                    self._recover(owned, transaction_id, rows, record.at)
+            for transaction_id, rows in self._rows_of_mine(self._owned).items():
+                self._recover(self._owned[self._topics.partition_of(transaction_id)], transaction_id, rows, record.at)
         return self._owned.setdefault(record.partition, _Owned())
+
+    def _rows_of_mine(self, mine: Container[int]) -> dict[str, list[receipts.Row]]:
+        """Rows by transaction. The table may hold rows of partitions that have gone: those are not even looked at."""
+        grouped: dict[str, list[receipts.Row]] = {}
+        for key, plain in self._rows.items():
+            transaction_id = receipts.transaction_of(key)
+            if self._topics.partition_of(transaction_id) in mine:
+                grouped.setdefault(transaction_id, []).append(receipts.read(plain))
+        return grouped
 
     def _recover(self, owned: _Owned, transaction_id: str, rows: list[receipts.Row], now: datetime) -> None:
         transaction = receipts.fold(transaction_id, rows)
@@ -193,13 +199,6 @@ class Assembler:
             transaction = replace(transaction, recovered=now, recoveries=transaction.recoveries + 1)
             owned.unshown.add(transaction_id)
         owned.put(transaction)
-
-
-def _by_transaction(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[receipts.Row]]:
-    grouped: dict[str, list[receipts.Row]] = {}
-    for key, plain in rows:
-        grouped.setdefault(receipts.transaction_of(key), []).append(receipts.read(plain))
-    return grouped
 
 
 def moment(timestamp_s: float) -> datetime:

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from msgspec.structs import replace
 
 from bridge.contract.events import Staged
-from bridge.layout import BlockId, part_of
+from bridge.layout import BlockId, marker_id, part_of
 from tables import ordinals
 from tables.contents import digest
 from tables.effects import block_hash
@@ -33,6 +33,11 @@ def block_ids(staged: Staged) -> tuple[str, ...]:
     )
 
 
+def staged_ids(staged: Staged) -> tuple[str, ...]:
+    """Ids of what is staged in the blob, the marker of an empty payload included."""
+    return block_ids(staged) or (str(marker_id(staged.first)),)
+
+
 def take(series: Series, staged: Staged) -> tuple[Series, Taken]:
     """The series after a staged payload. What came first stays; the loser's blocks are excluded from the commit."""
     content = digest(staged.sizes[0], staged.crc64s[0])
@@ -48,6 +53,8 @@ def take(series: Series, staged: Staged) -> tuple[Series, Taken]:
 
 def _exclude(series: Series, staged: Staged, *, same_content: bool) -> Series:
     """Exclude a loser's blocks, but none that the accepted payload has as well: it could never be committed."""
+    if not staged.blocks:
+        return series if same_content else replace(series, excluded=series.excluded | set(staged_ids(staged)))
     accepted = series.contents.blocks(staged.first)
     if same_content and not accepted:
         accepted = staged.blocks[:1]
@@ -79,5 +86,5 @@ def _add(series: Series, staged: Staged, content: bytes) -> Series:
         contents=series.contents.with_payload(staged.first, content, staged.blocks),
         parts={**series.parts, part: tally},
         # Bytes that lost against another total count may be the very ones that are accepted now.
-        excluded=series.excluded - set(ids) if series.excluded else series.excluded,
+        excluded=series.excluded - set(staged_ids(staged)) if series.excluded else series.excluded,
     )

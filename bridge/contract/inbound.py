@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final, Literal, TypeGuard
+from typing import Annotated, Final, Literal, TypeGuard
 
 import msgspec
 
@@ -72,7 +72,7 @@ class SeriesSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     """One series that a header announces."""
 
     type: str
-    total_count: int | None = None
+    total_count: Annotated[int, msgspec.Meta(ge=0, le=TOTAL_COUNT_MAX)] | None = None
     """None: the payloads tell. 0: an empty series."""
     content_type: str | None = None
 

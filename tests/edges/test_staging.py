@@ -17,9 +17,9 @@ from bridge.blobs import Blobs, BlobsUnavailable, Block, Committed
 from bridge.checksums import Piece, crc64, hex16
 from bridge.contract.events import Staged
 from bridge.contract.inbound import PayloadMessage, Rejected, RejectionCode, Trace
-from bridge.layout import MIB, BlockId, part_name, part_of
+from bridge.layout import EMPTY_MARKER, MIB, BlockId, part_name, part_of
 from bridge.memory_blobs import MemoryBlobs
-from bridge.staging import EMPTY_MARKER, cut, stage_payload
+from bridge.staging import cut, stage_payload
 from tests.support.azure import azure_blobs
 
 SUB = 8 * MIB

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from playbook import Playbook, asks, excluded, header, payload
 
+from bridge.checksums import crc64
 from bridge.contract.events import Staged
-from bridge.layout import part_of
+from bridge.layout import EMPTY_MARKER, marker_id, part_of
 from tables.accept import Taken, block_ids, take
 from tables.effects import block_hash
 from tables.transaction import PartTally, Series, State
@@ -112,3 +113,16 @@ def test_a_loser_after_the_verdict_is_excluded_too() -> None:
     loser = payload("a", 1, of=1, body="y")
     book = Playbook() >> header(a=1) >> payload("a", 1, of=1) << SENDING >> loser << excluded("a", loser)
     assert book.due()[0].series[0].excluded == block_ids(loser)
+
+
+def test_the_marker_of_an_empty_payload_that_lost_is_excluded() -> None:
+    lost = Staged("s", 1, 1, 2, (0,), ("0" * 16,), ())
+    series, _ = take(Series(), payload("s", 1, of=2))
+    series, taken = take(series, lost)
+    assert taken is Taken.OTHER_BYTES
+    assert series.excluded == {str(marker_id(1))}
+    assert take(Series(excluded=series.excluded), lost)[0].excluded == frozenset()
+
+
+def test_the_marker_s_id_carries_the_checksum_of_what_is_staged() -> None:
+    assert marker_id(1).crc64 == crc64([EMPTY_MARKER])

@@ -16,7 +16,7 @@ from playbook import START, T1, core, delivered, header, payload, refused, secon
 from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
 from bridge.layout import part_of
 from tables import effects, receipts
-from tables.accept import block_ids
+from tables.accept import block_ids, staged_ids
 from tables.rules import TRANSITIONS, Fact, advance, due, opened
 from tables.transaction import FINAL, State, Transaction, Verdict
 
@@ -244,12 +244,12 @@ def added_up(part: list[Staged]) -> tuple[int, int, int, str]:
 def test_excluded_are_all_blocks_staged_that_were_not_accepted(script: list[Fact]) -> None:
     transaction, winners = told(script), accepted(script)
     for name, series in transaction.series.items():
-        wanted = {block_id for winner in winners.get(name, {}).values() for block_id in block_ids(winner)}
+        wanted = {block_id for winner in winners.get(name, {}).values() for block_id in staged_ids(winner)}
         there = {
             block_id
             for fact in script
             if isinstance(fact, Staged) and fact.series == name
-            for block_id in block_ids(fact)
+            for block_id in staged_ids(fact)
         }
         assert series.excluded == there - wanted
 
