@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import structlog
 from mode import Worker
 
-from bridge.logs import quiet_libraries
+from bridge.logs import configure_logs
 from bridge.service import Bridge
 from bridge.settings import BridgeSettings, SettingsError, load
-
-EXIT_BAD_SETTINGS = 2
 
 
 def main() -> None:
@@ -21,8 +18,7 @@ def main() -> None:
         worker = Worker(Bridge(settings), loglevel="INFO", logfile=sys.stderr, redirect_stdouts=False)
     except SettingsError as error:
         raise SystemExit(f"bridge: {error} (bad-settings)") from None
-    quiet_libraries()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    configure_logs()
     worker.execute_from_commandline()
 
 

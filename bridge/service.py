@@ -12,6 +12,7 @@ from typing import Any, Final
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, AbstractRobustConnection
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from mode import Service
 from pamqp import decode
 from pamqp.common import FieldTable
@@ -97,7 +98,10 @@ class Bridge(Service):
     async def on_stop(self) -> None:
         """Take nothing new, finish what is in hand, then let go."""
         for queue, tag in self._consumers:
-            await queue.cancel(tag)
+            try:
+                await queue.cancel(tag)
+            except (AMQPError, ChannelInvalidStateError) as error:
+                _log.info("the channel was gone before its consumer could be cancelled", error=repr(error))
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=DRAIN_MAX_S)
         if self._connection is not None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import faust
 
-from bridge.logs import quiet_libraries
+from bridge.logs import configure_logs
 from streams.settings import WorkerSettings, host_and_port
 from streams.topics import RECORD_MAX_BYTES
 
@@ -16,7 +16,7 @@ REBALANCE_TIMEOUT_S: Final = 60
 
 def worker_options(settings: WorkerSettings, group: str, bind: str) -> dict[str, Any]:
     """Keyword arguments for `HardenedApp`."""
-    quiet_libraries()
+    configure_logs()
     host, port = host_and_port(bind)
     name = settings.worker_id or f"port-{port}"
     return {

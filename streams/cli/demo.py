@@ -15,7 +15,7 @@ import rich_click
 from rich.filesize import decimal
 
 from bridge.azure_blobs import AzureBlobs
-from bridge.logs import quiet_libraries
+from bridge.logs import configure_logs
 from bridge.topology import OUTBOUND_EXCHANGE
 from streams.cli import show
 from streams.cli.client import Api, connected
@@ -42,7 +42,7 @@ def command(keep: bool) -> None:
     The result has four series, one of 128 MiB; its payloads are shuffled, a fifth of them is sent twice, and the
     header comes last. A tracker is killed with SIGKILL on the way. The brokers stay up afterwards.
     """
-    quiet_libraries()
+    configure_logs()
     folder = Path(os.environ.get("BRH_STACK_DIR", ".brh/stack"))
     say = click.echo
     say("1. Real RabbitMQ, Kafka and Azurite on this machine")
