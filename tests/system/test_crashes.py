@@ -121,7 +121,7 @@ async def test_a_fresh_tracker_rebuilds_everything_by_replay(make_world: Callabl
         assert (again["series"], again["header"]) == (row["series"], row["header"])
     assert {name: world.transaction(name) for name in done} == closed
     for name, chunks in half.items():
-        await publish(world, name, {"s": chunks})
+        await publish_payloads(world, name, {"s": chunks}, ordinals=list(range(1, 51)))
         world.wait_state(name, {"Completed"})
         await assert_result(world, name, {"s": chunks})
 
