@@ -13,8 +13,8 @@ start of flow   At the end of a recovery stock Faust lets events flow, seeks to 
                 been emptied.
 backlog         For a moment in a recovery no partition is active. Stock Faust then asks the client for the records of
                 none, which the client takes for all, and drops them; a group without committed offsets never goes
-                back (measured with the flow already held: 5 of 20 starts read nothing of what was waiting). Here none means none, and without a
-                committed offset a partition is read from its beginning.
+                back (measured with the flow already held: 5 of 20 starts read nothing of what was waiting). Here none
+                means none, and without a committed offset a partition is read from its beginning.
 table views     Stock Faust's fail until a worker has written to the changelog; here they find the row's owner at once.
 ghost rows      Stock Faust's memory store keeps the rows of partitions that have gone to other workers, and its table
                 views show them. Here they are dropped when a recovery ends.
