@@ -22,7 +22,7 @@ def lock_azurite() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(PARTS / "package.json", folder)
         options = ["--package-lock-only", "--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit"]
-        subprocess.run([*programs.npm(), "install", *options], cwd=folder, check=True)  # noqa: S603
+        subprocess.run([*programs.npm(), "install", *options], cwd=folder, check=True)
         lock = json.loads((Path(folder) / "package-lock.json").read_text())
     for package in lock["packages"].values():
         package.pop("funding", None)
@@ -38,7 +38,7 @@ def lock_kafka() -> None:
     """Write the checksum of each jar that Maven delivers now."""
     with tempfile.TemporaryDirectory() as folder:
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
-        subprocess.run([programs.maven(), "-B", "-q", "-f", PARTS / "pom.xml", *goal], check=True)  # noqa: S603
+        subprocess.run([programs.maven(), "-B", "-q", "-f", PARTS / "pom.xml", *goal], check=True)
         sums = [
             f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {jar.name}\n" for jar in sorted(Path(folder).iterdir())
         ]

@@ -52,7 +52,7 @@ class Routing:
     def check_mine(self, partitions: Collection[int]) -> None:
         """Raises NotReady unless this worker may speak for all of these partitions.
 
-        The table in memory keeps rows of partitions that have gone to other workers, and they are stale.
+        Until the recovery after a rebalance ends, the table in memory holds rows of partitions that have gone.
         """
         self.check_ready()
         owners = self.owners()

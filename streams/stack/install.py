@@ -129,7 +129,7 @@ def _run(command: Sequence[str], folder: Path, *, code: str) -> None:
     if "JAVA_HOME" not in env and not shutil.which("java"):
         env["JAVA_HOME"] = str(programs.java().parent.parent)  # for Maven
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command, cwd=folder, env=env, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:

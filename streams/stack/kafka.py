@@ -113,7 +113,7 @@ class Kafka(Service):
 
     def _format(self, config: Path) -> None:
         command = self._java("kafka.tools.StorageTool", "format", "-t", self.state.cluster_id, "-c", str(config))
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
         if done.returncode:
             raise StackError(
                 f"kafka could not format its data folder: {(done.stderr or done.stdout).strip()}",

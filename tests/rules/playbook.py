@@ -113,7 +113,7 @@ def received(**series: list[tuple[int, int]]) -> Expect:
     return Expect("received", series, look)
 
 
-def excluded(series: str, *losers: Staged, but: set[str] = frozenset()) -> Expect:  # type: ignore[assignment]
+def excluded(series: str, *losers: Staged, but: frozenset[str] | set[str] = frozenset()) -> Expect:
     """The plan excludes every block of these payloads, and none besides."""
     wanted = {block for loser in losers for block in block_ids(loser)} - but
     return Expect(f"excluded of {series}", wanted, lambda book: set(book.transaction.series[series].excluded))

@@ -146,5 +146,5 @@ def test_gaps_say_when_there_are_more() -> None:
 def test_a_cut_of_the_received_ranges_does_not_cut_the_gaps() -> None:
     # 1,001 received ranges with 1,000 gaps between them: only the former are cut.
     shown = row(header(SeriesSpec("a", 2_001)), *(staged(ordinal, 2_001) for ordinal in range(1, 2_002, 2)))
-    assert shown["series"][0]["rangesTruncated"]  # type: ignore[index]
+    assert shown["series"][0]["rangesTruncated"]
     assert not queries.gaps(shown)["rangesTruncated"]

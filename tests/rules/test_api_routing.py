@@ -65,7 +65,7 @@ class Tracker:
             router=SimpleNamespace(table_metadata=lambda _: spread),
             assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
         )
-        api.mount(self.app, self.rows, TOPICS)  # type: ignore[arg-type]
+        api.mount(self.app, self.rows, TOPICS)
 
     async def get(self, path: str) -> tuple[int, Any]:
         async with self.app.http_client.get(self.url + path) as response:

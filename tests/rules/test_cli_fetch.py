@@ -46,7 +46,7 @@ async def stored(blobs: MemoryBlobs, bodies: list[bytes] = BODIES, series: str =
     for number, body in enumerate(bodies):
         name = f"T1/{series}/part-{number:05d}"
         written = await blobs.write_once(name, body, content_type="text/plain", metadata={})
-        etag = written.etag  # type: ignore[union-attr]
+        etag = written.etag
         parts.append(Part(uri=blobs.uri(name), bytes=len(body), etag=etag, crc64=hex16(crc64([body]))))
     return SeriesResult(series, 3, sum(map(len, bodies)), None, tuple(parts))
 
