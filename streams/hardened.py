@@ -1,4 +1,4 @@
-"""A Faust app that loses nothing it has acknowledged: the only place that touches Faust's private surface.
+"""A Faust app whose committed offsets follow its records: the only place that touches Faust's private surface.
 
 Measured on faust-streaming 0.15.3 with aiokafka 0.14.0; both are pinned exactly because of this file.
 
