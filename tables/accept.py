@@ -1,4 +1,12 @@
-"""Taking one staged payload into its series: new, duplicate, or in conflict with what came first. Pure."""
+"""Taking a staged payload, or a run of small ones, into its series: new, duplicate, or in conflict. Pure.
+
+What came first stays, ordinal by ordinal. Of the facts that agree the largest tiles stay (see `tables.contents`), so a
+series is the same whatever the order in which they came.
+
+A run of which one ordinal is in conflict is in conflict as a whole, because a block can only be committed as a whole.
+Its other ordinals then stay missing where nobody else staged them: the gap is told like any other, and a payload that
+is sent again fills it.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +17,26 @@ from msgspec.structs import replace
 from bridge.contract.events import Staged
 from bridge.layout import BlockId, marker_id, part_of
 from tables import ordinals
-from tables.contents import digest
+from tables.contents import Content
 from tables.effects import block_hash
 from tables.transaction import PartTally, Series
 
 
 class Taken(Enum):
-    """What became of a staged payload."""
+    """What became of a staged payload or run."""
 
     NEW = auto()
+    """It brought an ordinal at least; those that were known already had the same content."""
     DUPLICATE = auto()
+    """Every ordinal was known, with the same content."""
     OTHER_BYTES = auto()
-    """The ordinal is there already, with other content."""
+    """An ordinal is there already, with other content."""
     OTHER_TOTAL = auto()
     """The series is known to have another total count."""
 
 
 def block_ids(staged: Staged) -> tuple[str, ...]:
-    """Ids of the blocks that hold a staged payload."""
+    """Ids of the blocks that hold what is staged."""
     nsub = len(staged.blocks)
     return tuple(
         str(BlockId(staged.first, staged.count, sub, nsub, int(crc64, 16))) for sub, crc64 in enumerate(staged.blocks)
@@ -39,52 +49,70 @@ def staged_ids(staged: Staged) -> tuple[str, ...]:
 
 
 def take(series: Series, staged: Staged) -> tuple[Series, Taken]:
-    """The series after a staged payload. What came first stays; the loser's blocks are excluded from the commit."""
-    content = digest(staged.sizes[0], staged.crc64s[0])
-    known = series.contents.get(staged.first)
+    """The series after a fact. What came first stays; the loser's blocks are remembered, to be left uncommitted."""
     if series.total_count not in (None, staged.total_count):
-        return _exclude(series, staged, same_content=known == content), Taken.OTHER_TOTAL
-    if known is None:
-        return _add(series, staged, content), Taken.NEW
-    if known == content:
-        return series, Taken.DUPLICATE
-    return _exclude(series, staged, same_content=False), Taken.OTHER_BYTES
+        return _lose(series, staged), Taken.OTHER_TOTAL
+    known = series.contents.known(staged.first, staged.count)
+    if _differing(known, staged) is not None:
+        return _lose(series, staged), Taken.OTHER_BYTES
+    if series.contents.tile(staged.first) >= staged.count:
+        return series, Taken.DUPLICATE  # tiles are nested or disjoint, so this one lies within the one that is there
+    return _add(series, staged, known), Taken.NEW if None in known else Taken.DUPLICATE
 
 
-def _exclude(series: Series, staged: Staged, *, same_content: bool) -> Series:
-    """Exclude a loser's blocks, but none that the accepted payload has as well: it could never be committed."""
-    if not staged.blocks:
-        return series if same_content else replace(series, excluded=series.excluded | set(staged_ids(staged)))
-    accepted = series.contents.blocks(staged.first)
-    if same_content and not accepted:
-        accepted = staged.blocks[:1]
-    same_cut = len(accepted) == len(staged.blocks)  # the id of a block says how many there are
-    lost = {
-        block_id
-        for sub, block_id in enumerate(block_ids(staged))
-        if not (same_cut and accepted[sub] == staged.blocks[sub])
-    }
-    return replace(series, excluded=series.excluded | lost) if lost else series
+def differing(series: Series, staged: Staged) -> int | None:
+    """Which of the fact's ordinals, counted from 0, is the first that is known with other content."""
+    return _differing(series.contents.known(staged.first, staged.count), staged)
 
 
-def _add(series: Series, staged: Staged, content: bytes) -> Series:
-    ids = block_ids(staged)
+def excluded(series: Series) -> tuple[str, ...]:
+    """Ids of staged blocks that must not be committed, in ascending order.
+
+    Those of facts that lost, but none that an accepted fact has as well: the id of a run does not tell where in its
+    block one payload ends, and what lost against another total count may be accepted with the right one.
+    """
+    return tuple(sorted(lost for lost in series.lost if not _is_accepted(series, lost)))
+
+
+def _is_accepted(series: Series, block_id: str) -> bool:
+    lost = BlockId.parse(block_id)
+    assert lost is not None, "only ids of ours are remembered"
+    return series.contents.tile(lost.first) == lost.count and lost in series.contents.blocks(lost.first, lost.count)
+
+
+def _differing(known: list[Content | None], staged: Staged) -> int | None:
+    pairs = enumerate(zip(known, contents(staged), strict=True))
+    return next((place for place, (old, new) in pairs if old is not None and old != new), None)
+
+
+def contents(staged: Staged) -> list[Content]:
+    """What each ordinal of the fact contains."""
+    return [bytes.fromhex(crc64) if size else b"" for size, crc64 in zip(staged.sizes, staged.crc64s, strict=True)]
+
+
+def _lose(series: Series, staged: Staged) -> Series:
+    return replace(series, lost=series.lost | set(staged_ids(staged)))
+
+
+def _add(series: Series, staged: Staged, known: list[Content | None]) -> Series:
+    """Accept the fact: what it brings is counted, and the tiles that lie within it leave the part for its own."""
+    own = block_ids(staged)
+    nested = [str(block) for block in series.contents.blocks(staged.first, staged.count) if block.nsub]
+    fresh = [size for size, old in zip(staged.sizes, known, strict=True) if old is None]
     part = part_of(staged.first, staged.total_count)
     tally = series.parts.get(part, PartTally())
     tally = PartTally(
-        ordinals=tally.ordinals + 1,
-        blocks=tally.blocks + len(ids),
-        bytes=tally.bytes + staged.sizes[0],
-        digest=(tally.digest + sum(map(block_hash, ids))) % (1 << 128),
+        ordinals=tally.ordinals + len(fresh),
+        blocks=tally.blocks + len(own) - len(nested),
+        bytes=tally.bytes + sum(fresh),
+        digest=(tally.digest + sum(map(block_hash, own)) - sum(map(block_hash, nested))) % (1 << 128),
     )
     return replace(
         series,
         total_count=staged.total_count,
-        received=series.received | ordinals.interval(staged.first, 1),
-        received_count=series.received_count + 1,
-        bytes=series.bytes + staged.sizes[0],
-        contents=series.contents.with_payload(staged.first, content, staged.blocks),
+        received=series.received | ordinals.interval(staged.first, staged.count),
+        received_count=series.received_count + len(fresh),
+        bytes=series.bytes + sum(fresh),
+        contents=series.contents.with_tile(staged.first, contents(staged), staged.blocks),
         parts={**series.parts, part: tally},
-        # Bytes that lost against another total count may be the very ones that are accepted now.
-        excluded=series.excluded - set(staged_ids(staged)) if series.excluded else series.excluded,
     )

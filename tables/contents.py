@@ -1,57 +1,155 @@
-"""What each ordinal of a series contains, as a short digest: enough to tell a duplicate from a conflict.
+"""What is accepted of each ordinal of a series, and which blocks hold it.
 
-Immutable like everything the rules work on; adding one ordinal copies one small chunk, so a series of a million
-payloads stays cheap to follow and takes 8 bytes an ordinal, and for one of several blocks 8 bytes a block more.
+Accepted facts are *tiles*: single payloads, and runs of small ones in one block. Tiles are nested or disjoint (see
+`bridge.runs`), and the largest ones stay. What is kept suffices to tell a duplicate from a conflict, and to name the
+blocks of a tile again when a larger one takes its place.
+
+Immutable like everything the rules work on. Adding a tile copies one small chunk, so a series of a million payloads
+stays cheap to follow: 9 bytes an ordinal, 4 more where it is in a run, and 8 a block where a payload has several.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from typing import Final
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
 
 import msgspec
 
-_DIGEST_BYTES: Final = 8
-_CRC64_HEX: Final = 16
-_CHUNK_ORDINALS: Final = 512
-_ABSENT: Final = bytes(_DIGEST_BYTES)
+from bridge.layout import BlockId, marker_id
+from tables.effects import Runs
+
+CHUNK_ORDINALS: Final = 1_024
+"""A multiple of the longest run and a divisor of a part, so that no run and no edge of a part divides a chunk."""
+
+Content: TypeAlias = bytes
+"""The 8 bytes of a payload's CRC-64; none for the empty payload, because other payloads may have the CRC-64 0 too.
+
+The length of a payload is not kept: a CRC that starts with all ones tells lengths apart as it tells bytes apart.
+"""
+
+_CRC64_BYTES: Final = 8
+_EMPTY: Final = 0x80
+"""Flag in a tile's code; what is left is the bit length of the tile's count, or 0 where nothing is known."""
+_COUNT_ONLY: Final = bytes(code & ~_EMPTY for code in range(256))
+_TOUCHING_RUNS: Final = re.compile(rb"([\x02-\x7f])\1*")
 
 
-def digest(size: int, crc64: str) -> bytes:
-    """Digest of a payload's content: its length in bytes and its CRC-64/NVME."""
-    return blake2b(f"{size}:{crc64}".encode(), digest_size=_DIGEST_BYTES).digest()
+class Chunk(msgspec.Struct, frozen=True):
+    """1,024 ordinals; each member is as long as what is known needs it to be."""
+
+    crc64s: bytes = b""
+    """8 bytes an ordinal: the CRC-64 of its payload."""
+    tiles: bytes = b""
+    """A byte an ordinal: how large the tile is that holds it, and whether its payload is empty."""
+    runs: bytes = b""
+    """8 bytes every two ordinals: the CRC-64 of the block of the run that starts there."""
+    cuts: dict[int, bytes] = {}
+    """Place of an ordinal -> CRC-64s of its blocks in a row, where they are not just the one of its payload."""
+
+    def with_tile(self, at: int, contents: Sequence[Content], blocks: Sequence[str]) -> Chunk:
+        """The same chunk and one tile more, from the place `at`; tiles within it have gone."""
+        count = len(contents)
+        crc64s = b"".join(content.ljust(_CRC64_BYTES, b"\0") for content in contents)
+        code = count.bit_length()
+        tiles = bytes(code if content else code | _EMPTY for content in contents)
+        runs, cuts = self.runs, self.cuts
+        block_crc64s = bytes.fromhex("".join(blocks))
+        if count > 1:
+            runs = _spliced(runs, at // 2 * _CRC64_BYTES, block_crc64s.ljust(count // 2 * _CRC64_BYTES, b"\0"))
+            if cuts:
+                cuts = {place: cut for place, cut in cuts.items() if not at <= place < at + count}
+        elif block_crc64s != contents[0]:
+            cuts = {**cuts, at: block_crc64s}
+        return Chunk(_spliced(self.crc64s, at * _CRC64_BYTES, crc64s), _spliced(self.tiles, at, tiles), runs, cuts)
+
+    def content(self, at: int) -> Content | None:
+        """Of one ordinal by its place; None where it is not known."""
+        if at >= len(self.tiles) or not self.tiles[at]:
+            return None
+        return b"" if self.tiles[at] & _EMPTY else self.crc64s[at * _CRC64_BYTES : (at + 1) * _CRC64_BYTES]
+
+    def blocks(self, at: int, first: int, count: int) -> Iterator[BlockId]:
+        """Of the tile `first`, `count` that starts at the place `at`."""
+        if count > 1:
+            yield BlockId(first, count, 0, 1, int.from_bytes(self.runs[at // 2 * 8 : at // 2 * 8 + 8], "big"))
+        elif self.tiles[at] & _EMPTY:
+            yield marker_id(first)
+        else:
+            crc64s = self.cuts.get(at) or self.crc64s[at * 8 : at * 8 + 8]
+            nsub = len(crc64s) // _CRC64_BYTES
+            for sub in range(nsub):
+                yield BlockId(first, 1, sub, nsub, int.from_bytes(crc64s[sub * 8 : sub * 8 + 8], "big"))
+
+
+_UNKNOWN: Final = Chunk()
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """Ordinal -> digest of its content, and the blocks of those that were cut into several."""
+    """Ordinal -> what was accepted, in the largest tiles."""
 
-    chunks: tuple[bytes, ...] = ()
-    cuts: tuple[dict[int, bytes], ...] = ()
-    """By chunk: ordinal -> CRC-64s of its blocks, one after the other."""
+    chunks: tuple[Chunk, ...] = ()
 
-    def get(self, ordinal: int) -> bytes | None:
-        """The digest of an ordinal, or None when it is not known."""
-        chunk, at = divmod(ordinal - 1, _CHUNK_ORDINALS)
-        if chunk >= len(self.chunks):
-            return None
-        found = self.chunks[chunk][at * _DIGEST_BYTES : (at + 1) * _DIGEST_BYTES]
-        return found if found and found != _ABSENT else None
+    def get(self, ordinal: int) -> Content | None:
+        """What an ordinal contains, or None when it is not known."""
+        return self._chunk(ordinal).content((ordinal - 1) % CHUNK_ORDINALS)
 
-    def blocks(self, ordinal: int) -> tuple[str, ...]:
-        """CRC-64s of an ordinal's blocks where there are several; one block is told by the digest alone."""
-        chunk = (ordinal - 1) // _CHUNK_ORDINALS
-        text = self.cuts[chunk].get(ordinal, b"").hex() if chunk < len(self.cuts) else ""
-        return tuple(text[at : at + _CRC64_HEX] for at in range(0, len(text), _CRC64_HEX))
+    def known(self, first: int, count: int) -> list[Content | None]:
+        """What the ordinals of an aligned interval contain."""
+        chunk, at = self._chunk(first), (first - 1) % CHUNK_ORDINALS
+        if not any(chunk.tiles[at : at + count]):
+            return [None] * count
+        return [chunk.content(place) for place in range(at, at + count)]
 
-    def with_payload(self, ordinal: int, value: bytes, blocks: tuple[str, ...] = ()) -> Contents:
-        """The same contents and one more: its digest, and the CRC-64s of its blocks."""
-        chunk, at = divmod(ordinal - 1, _CHUNK_ORDINALS)
-        chunks = self.chunks + (b"",) * (chunk + 1 - len(self.chunks))
-        start = at * _DIGEST_BYTES
-        old = chunks[chunk].ljust(start + _DIGEST_BYTES, b"\0")
-        new = old[:start] + value + old[start + _DIGEST_BYTES :]
-        cuts = self.cuts
-        if len(blocks) > 1:
-            cuts += ({},) * (chunk + 1 - len(cuts))
-            cuts = (*cuts[:chunk], {**cuts[chunk], ordinal: bytes.fromhex("".join(blocks))}, *cuts[chunk + 1 :])
-        return Contents((*chunks[:chunk], new, *chunks[chunk + 1 :]), cuts)
+    def tile(self, ordinal: int) -> int:
+        """How many ordinals the tile has that holds this one; 0 where the ordinal is not known."""
+        tiles, at = self._chunk(ordinal).tiles, (ordinal - 1) % CHUNK_ORDINALS
+        code = tiles[at] & ~_EMPTY if at < len(tiles) else 0
+        return 1 << code >> 1
+
+    def blocks(self, first: int, count: int) -> list[BlockId]:
+        """What is staged for the tiles within an aligned interval, markers of empty payloads included.
+
+        The interval must not lie within a tile that is larger.
+        """
+        chunk, at = self._chunk(first), (first - 1) % CHUNK_ORDINALS
+        found: list[BlockId] = []
+        step = 0 if any(chunk.tiles[at : at + count]) else count
+        while step < count:
+            tile = self.tile(first + step)
+            if tile:
+                found += chunk.blocks(at + step, first + step, tile)
+            step += tile or 1
+        return found
+
+    def runs(self, ordinals: range) -> tuple[Runs, ...]:
+        """The runs among the tiles of a part."""
+        chunks = self.chunks[(ordinals.start - 1) // CHUNK_ORDINALS : -(-(ordinals.stop - 1) // CHUNK_ORDINALS)]
+        if not any(chunk.runs for chunk in chunks):
+            return ()
+        codes = b"".join(chunk.tiles.ljust(CHUNK_ORDINALS, b"\0") for chunk in chunks).translate(_COUNT_ONLY)
+        found = []
+        # Ordinals of touching runs of equal length have equal codes, one after the other.
+        for touching in _TOUCHING_RUNS.finditer(codes):
+            count = 1 << touching[1][0] >> 1
+            first, end = ordinals.start + touching.start(), ordinals.start + touching.end()
+            found.append(Runs(count, first, end - count))
+        return tuple(found)
+
+    def with_tile(self, first: int, contents: Sequence[Content], blocks: Sequence[str]) -> Contents:
+        """The same and one tile more: what its ordinals contain, and the CRC-64s of its blocks in hex.
+
+        Tiles within it have gone afterwards; it must not be within another one.
+        """
+        number, at = divmod(first - 1, CHUNK_ORDINALS)
+        chunks = self.chunks + (_UNKNOWN,) * (number + 1 - len(self.chunks))
+        return Contents((*chunks[:number], chunks[number].with_tile(at, contents, blocks), *chunks[number + 1 :]))
+
+    def _chunk(self, ordinal: int) -> Chunk:
+        number = (ordinal - 1) // CHUNK_ORDINALS
+        return self.chunks[number] if number < len(self.chunks) else _UNKNOWN
+
+
+def _spliced(old: bytes, start: int, new: bytes) -> bytes:
+    """The old bytes, with zeros behind them as needed, where the new ones replace those from `start` on."""
+    return b"".join((old[:start].ljust(start, b"\0"), new, old[start + len(new) :]))

@@ -19,6 +19,22 @@ from bridge.contract.outbound import Problem
 EFFECT_MAX_BYTES: Final = 4 << 20
 
 
+class Runs(msgspec.Struct, frozen=True, array_like=True):
+    """Runs of equally many ordinals, each beginning where the one before ends; in JSON three numbers."""
+
+    count: int
+    """Ordinals of each run."""
+    first: int
+    """First ordinal of the first run."""
+    last: int
+    """First ordinal of the last run."""
+
+    @property
+    def firsts(self) -> range:
+        """The first ordinal of each run."""
+        return range(self.first, self.last + 1, self.count)
+
+
 class PartPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """How to recognise the accepted blocks of one part among all that are staged."""
 
@@ -28,6 +44,8 @@ class PartPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     bytes: int
     digest: str
     """32 hex digits: sum modulo 2^128 of the hashes of the accepted block ids."""
+    runs: tuple[Runs, ...] = ()
+    """In ascending order; every ordinal that is in none of them was accepted by itself."""
 
 
 class SeriesPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

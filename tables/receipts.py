@@ -31,7 +31,7 @@ class HeaderRow(msgspec.Struct, frozen=True, tag="header", tag_field="kind"):
 
 
 class StagedRow(msgspec.Struct, frozen=True, tag="staged", tag_field="kind"):
-    """A staged payload."""
+    """A staged payload, or a run of them."""
 
     offset: int
     at: datetime
@@ -58,7 +58,10 @@ def key(transaction_id: str, fact: Fact) -> str | None:
             other = fact.conflicting_digest
             return f"{transaction_id}/h-{fact.digest}" + (f"-{other}" if other else "")
         case Staged():
-            content = blake2b(msgspec.json.encode((fact.total_count, fact.sizes, fact.blocks)), digest_size=8)
+            said: tuple[object, ...] = (fact.total_count, fact.sizes, fact.blocks)
+            if fact.count > 1:
+                said += (fact.crc64s,)  # the block of a run does not tell what each of its payloads is
+            content = blake2b(msgspec.json.encode(said), digest_size=8)
             return f"{transaction_id}/{fact.series}/{fact.first}-{fact.count}-{content.hexdigest()}"
         case Delivered():
             return f"{transaction_id}/outcome"

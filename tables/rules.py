@@ -6,7 +6,7 @@ Rules about this file:
 3. A message that contradicts another one is a value, never an exception; an exception from here is a bug.
 
 Theory of operation. A transaction is the fold of its facts. `advance` takes one fact: it is idempotent (the same fact
-again changes no more than a counter), payloads of a series commute, and a final state is never left. What came first
+again changes no more than a counter), facts of a series commute, and a final state is never left. What came first
 stays: a contradiction is kept beside it, and the header's policy says whether it fails the transaction.
 A verdict is not an outcome. When everything has arrived, or a contradiction forbids it ever will, the state becomes
 SendingCompletion and `due` asks for a delivery, again and again until the fact `Delivered` says what was written. That
@@ -27,10 +27,11 @@ from msgspec.structs import replace
 from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
 from bridge.contract.inbound import Header
 from bridge.contract.outbound import Problem, rfc3339
-from tables.accept import Taken, take
+from tables.accept import Taken, differing, take
 from tables.contents import Contents
-from tables.effects import Deliver, PartPlan, SeriesPlan, delivery_id, digest_text
-from tables.transaction import FINAL, PartTally, Series, Settled, State, Transaction, Verdict
+from tables.effects import Deliver, delivery_id
+from tables.plan import plan
+from tables.transaction import FINAL, Series, Settled, State, Transaction, Verdict
 
 Fact: TypeAlias = HeaderReceived | Staged | Delivered | DeliveryRefused
 
@@ -70,7 +71,7 @@ def advance(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
     """What is known after a fact; `now` is when the fact was reported."""
     before = transaction.state
     if before in FINAL:
-        after = transaction if isinstance(fact, Delivered | DeliveryRefused) else _late(transaction)
+        after = _late(transaction, fact)
     else:
         after = _take(replace(transaction, updated=max(transaction.updated, now)), fact, now)
     assert after.state in TRANSITIONS[before][type(fact)], (before, type(fact), after.state)
@@ -91,7 +92,7 @@ def due(transaction: Transaction, now: datetime) -> tuple[Deliver, ...]:
             transaction_type=transaction.transaction_type,
             outcome=verdict.outcome,
             created=transaction.created,
-            series=tuple(_plan(name, transaction.series[name], verdict) for name in names),
+            series=tuple(plan(name, transaction.series[name], verdict) for name in names),
             header_received=transaction.header_received,
             problem=verdict.problem,
             reply_to=transaction.reply_to,
@@ -108,8 +109,9 @@ def deadline(transaction: Transaction) -> datetime | None:
     return transaction.refused + timedelta(seconds=pause_s)
 
 
-def _late(transaction: Transaction) -> Transaction:
-    return replace(transaction, late=transaction.late + 1)
+def _late(transaction: Transaction, fact: Fact) -> Transaction:
+    messages = fact.count if isinstance(fact, Staged) else int(isinstance(fact, HeaderReceived))
+    return replace(transaction, late=transaction.late + messages)
 
 
 def _take(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
@@ -173,18 +175,24 @@ def _payload(transaction: Transaction, staged: Staged, now: datetime) -> Transac
     name = staged.series
     before = transaction.series.get(name, Series())
     series, taken = take(before, staged)
+    if taken is Taken.DUPLICATE and transaction.verdict is not None:
+        # A run of known payloads may be a larger tile, but a part may be committed already by the plan that was sent.
+        series = before
     transaction = replace(transaction, series={**transaction.series, name: series})
     match taken:
-        case Taken.NEW:
+        case Taken.NEW | Taken.DUPLICATE:
+            known = staged.count - (series.received_count - before.received_count)
+            if known:
+                transaction = replace(transaction, duplicates=transaction.duplicates + known)
             if transaction.header and all(spec.type != name for spec in transaction.header.series):
                 return _unknown_series(transaction, name, now)
             return transaction
-        case Taken.DUPLICATE:
-            return replace(transaction, duplicates=transaction.duplicates + 1)
         case Taken.OTHER_BYTES:
-            detail = (
-                f"Series {name}, ordinal {staged.first}: {staged.sizes[0]} bytes with CRC-64 {staged.crc64s[0]} differ."
-            )
+            at = differing(before, staged) or 0
+            which = f"Series {name}, ordinal {staged.first + at}"
+            if staged.count > 1:
+                which += f" in the run {staged.first}-{staged.first + staged.count - 1}"
+            detail = f"{which}: {staged.sizes[at]} bytes with CRC-64 {staged.crc64s[at]} differ."
             title = "An ordinal came twice with different bytes"
             return _conflict(transaction, "conflicting-payload", title, detail, now)
         case Taken.OTHER_TOTAL:
@@ -222,27 +230,11 @@ def _judge(transaction: Transaction, now: datetime) -> Transaction:
     return replace(transaction, state=State.SENDING_COMPLETION, verdict=verdict, problem=verdict.problem)
 
 
-def _plan(name: str, series: Series, verdict: Verdict) -> SeriesPlan:
-    if verdict.outcome != "Completed":
-        return SeriesPlan(series=name, total_count=series.total_count, content_type=series.content_type)
-    parts = series.parts or {0: PartTally()}
-    return SeriesPlan(
-        series=name,
-        total_count=series.total_count,
-        content_type=series.content_type,
-        parts=tuple(
-            PartPlan(part, tally.ordinals, tally.blocks, tally.bytes, digest_text(tally.digest))
-            for part, tally in sorted(parts.items())
-        ),
-        excluded=tuple(sorted(series.excluded)),
-    )
-
-
 def _settle(transaction: Transaction, fact: Delivered) -> Transaction:
     """Follow the outcome that was written, and let go of everything that was only needed to get there."""
     settled = Settled(fact.outcome_uri, fact.outcome_etag, fact.completed, fact.told, fact.notification_id)
     series = {
-        name: replace(s, parts={}, contents=Contents(), excluded=frozenset()) for name, s in transaction.series.items()
+        name: replace(s, parts={}, contents=Contents(), lost=frozenset()) for name, s in transaction.series.items()
     }
     return replace(
         transaction, state=State(fact.outcome), settled=settled, series=series, problem=fact.problem, refused=None

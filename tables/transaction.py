@@ -50,8 +50,8 @@ class Series(msgspec.Struct, frozen=True):
     bytes: int = 0
     contents: Contents = Contents()
     parts: dict[int, PartTally] = {}
-    excluded: frozenset[str] = frozenset()
-    """Ids of staged blocks that lost a conflict and must not be committed."""
+    lost: frozenset[str] = frozenset()
+    """Ids of what was staged for facts that lost a conflict; see `tables.accept.excluded`."""
 
     @property
     def complete(self) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from bridge.contract.inbound import TOTAL_COUNT_MAX, Header, Trace
 from bridge.contract.outbound import Problem
+from bridge.runs import RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, is_aligned
 
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=TOTAL_COUNT_MAX)]
 _Crc64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
@@ -41,19 +42,20 @@ class HeaderReceived(Event, frozen=True):
 class Staged(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """The ordinals `first` .. `first + count - 1` of a series are staged as uncommitted blocks.
 
-    This version stages every payload by itself, so it reads no other `count` than 1.
+    One payload has as many blocks as it was cut into. A run, `count` 2, 4, ... or 256, holds small payloads in one
+    block; it is aligned (see `bridge.runs`), which also keeps it within one part.
     """
 
     series: str
     first: _Ordinal
-    count: Annotated[int, msgspec.Meta(ge=1, le=1)]
+    count: Annotated[int, msgspec.Meta(ge=1, le=RUN_ORDINALS_MAX)]
     total_count: _Ordinal
     sizes: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     """Bytes of each ordinal."""
     crc64s: tuple[_Crc64, ...]
     """CRC-64/NVME of each ordinal's payload."""
     blocks: tuple[_Crc64, ...]
-    """CRC-64/NVME of each block in order; none for an empty payload."""
+    """CRC-64/NVME of each block in order; none for an empty payload, and one for a run: of its payloads in a row."""
 
     def __post_init__(self) -> None:
         if self.first + self.count - 1 > self.total_count:
@@ -62,6 +64,16 @@ class Staged(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
             raise ValueError("sizes and crc64s must have one entry an ordinal")
         if bool(self.blocks) != any(self.sizes):
             raise ValueError("an empty payload has no blocks, any other at least one")
+        if self.count > 1:
+            self._check_run()
+
+    def _check_run(self) -> None:
+        if not is_aligned(self.first, self.count):
+            raise ValueError("a run has 2, 4, 8, ... ordinals and starts behind a multiple of as many")
+        if len(self.blocks) != 1:
+            raise ValueError("a run has one block")
+        if max(self.sizes) >= RUN_PAYLOAD_MAX_BYTES:
+            raise ValueError("a payload of a run is too large for one")
 
 
 class PayloadsStaged(Event, frozen=True):

@@ -23,7 +23,7 @@ from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, S
 from bridge.contract.inbound import Header, SeriesSpec
 from bridge.contract.outbound import Problem
 from bridge.layout import MIB, sub_block_bytes
-from tables import ordinals
+from tables import accept, ordinals
 from tables.accept import block_ids
 from tables.effects import Deliver, delivery_id
 from tables.rules import Fact, advance, due, opened
@@ -44,6 +44,12 @@ def payload(series: str, ordinal: int, *, of: int, body: str = "x") -> Staged:
     cut = tuple(crc64(body[at : at + letters]) for at in range(0, len(body), letters))
     size = (len(body) - 1) * LETTER_BYTES + ord(body[-1]) if body else 0
     return Staged(series, ordinal, 1, of, (size,), (crc64(body),), cut)
+
+
+def run(series: str, first: int, *bodies: str, of: int) -> Staged:
+    """A run of payloads, each a letter or empty: as in life two runs of the same bytes in a row have the same block."""
+    sizes = tuple(len(body) and ord(body) for body in bodies)
+    return Staged(series, first, len(bodies), of, sizes, tuple(map(crc64, bodies)), (crc64("".join(bodies)),))
 
 
 def header(*, conflicting: str | None = None, on_conflict: Any = None, **total_counts: int | None) -> HeaderReceived:
@@ -116,7 +122,7 @@ def received(**series: list[tuple[int, int]]) -> Expect:
 def excluded(series: str, *losers: Staged, but: frozenset[str] | set[str] = frozenset()) -> Expect:
     """The plan excludes every block of these payloads, and none besides."""
     wanted = {block for loser in losers for block in block_ids(loser)} - but
-    return Expect(f"excluded of {series}", wanted, lambda book: set(book.transaction.series[series].excluded))
+    return Expect(f"excluded of {series}", wanted, lambda book: set(accept.excluded(book.transaction.series[series])))
 
 
 def changes(before: Transaction, after: Transaction, *, but: set[str]) -> dict[str, object]:

@@ -1,29 +1,53 @@
-"""Contents behave as a dict from ordinals to digests, and never change."""
+"""Contents behave as a dict from ordinals to what they contain, and never change."""
 
 from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tables.contents import Contents, digest
+from bridge.layout import BlockId, marker_id, ordinals_per_part
+from bridge.runs import RUN_ORDINALS_MAX
+from tables.contents import CHUNK_ORDINALS, Chunk, Contents
+from tables.effects import Runs
 
-# Around the edges of the chunks of 512 ordinals as well as inside.
-ordinals = st.one_of(st.integers(1, 20), st.integers(505, 520), st.integers(1_020, 1_030))
-digests = st.integers(1, 2**64 - 1).map(lambda number: number.to_bytes(8, "big"))
-crc64s = st.integers(0, 2**64 - 1).map(lambda number: f"{number:016x}")
-payloads = st.tuples(digests, st.lists(crc64s, max_size=4).map(tuple))
+# Around the edges of the chunks of 1,024 ordinals as well as inside.
+ordinals = st.one_of(st.integers(1, 20), st.integers(1_017, 1_032), st.integers(2_045, 2_055))
+crc64s = st.sampled_from([0, 1, 2**64 - 1]).map(lambda number: f"{number:016x}") | st.integers(0, 2**64 - 1).map(
+    lambda number: f"{number:016x}"
+)
+contents_of_one = st.just(b"") | crc64s.map(bytes.fromhex)
+payloads = st.tuples(contents_of_one, st.lists(crc64s, min_size=1, max_size=4).map(tuple))
+
+Tile = tuple[list[bytes], tuple[str, ...]]
+
+
+def blocks_of(content: bytes, cut: tuple[str, ...]) -> tuple[str, ...]:
+    return cut if content else ()
+
+
+def filled(known: dict[int, tuple[bytes, tuple[str, ...]]]) -> Contents:
+    contents = Contents()
+    for ordinal, (content, cut) in known.items():
+        contents = contents.with_tile(ordinal, [content], blocks_of(content, cut))
+    return contents
+
+
+def ids(first: int, *crc64s: str) -> list[BlockId]:
+    return [BlockId(first, 1, sub, len(crc64s), int(crc64, 16)) for sub, crc64 in enumerate(crc64s)]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(ordinals, payloads, max_size=30))
 def test_contents_know_what_a_dict_would(known: dict[int, tuple[bytes, tuple[str, ...]]]) -> None:
-    contents = Contents()
-    for ordinal, (value, blocks) in known.items():
-        contents = contents.with_payload(ordinal, value, blocks)
-    for ordinal in {*range(1, 25), *range(500, 525), *range(1_015, 1_040), 5_000}:
-        value, blocks = known.get(ordinal, (None, ()))
-        assert contents.get(ordinal) == value
-        assert contents.blocks(ordinal) == (blocks if len(blocks) > 1 else ())
+    contents = filled(known)
+    for ordinal in {*range(1, 25), *range(1_010, 1_040), *range(2_040, 2_060), 5_000}:
+        content, cut = known.get(ordinal, (None, ()))
+        assert contents.get(ordinal) == content
+        assert contents.tile(ordinal) == (content is not None)
+        assert contents.known(ordinal, 1) == [content]
+        staged = ids(ordinal, *cut) if content else [marker_id(ordinal)]
+        assert contents.blocks(ordinal, 1) == (staged if content is not None else [])
+    assert contents.known(1_025, 16) == [known.get(ordinal, (None, ()))[0] for ordinal in range(1_025, 1_041)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -31,29 +55,85 @@ def test_contents_know_what_a_dict_would(known: dict[int, tuple[bytes, tuple[str
 def test_contents_are_equal_whatever_the_order(
     known: dict[int, tuple[bytes, tuple[str, ...]]], data: st.DataObject
 ) -> None:
-    one, other = Contents(), Contents()
-    for ordinal, (value, blocks) in known.items():
-        one = one.with_payload(ordinal, value, blocks)
-    for ordinal, (value, blocks) in data.draw(st.permutations(list(known.items()))):
-        other = other.with_payload(ordinal, value, blocks)
-    assert one == other
+    assert filled(dict(data.draw(st.permutations(list(known.items()))))) == filled(known)
+
+
+def run(first: int, count: int) -> Tile:
+    return [first.to_bytes(8, "big")] * count, (f"{first * 1_000 + count:016x}",)
+
+
+def single(ordinal: int, body: bytes = b"") -> Tile:
+    return [body], (body.hex(),) if body else ()
+
+
+def tiled(*tiles: tuple[int, Tile]) -> Contents:
+    contents = Contents()
+    for first, (content, blocks) in tiles:
+        contents = contents.with_tile(first, content, blocks)
+    return contents
+
+
+def test_a_run_leaves_no_trace_of_the_tiles_within_it() -> None:
+    largest = tiled((1_025, run(1_025, 8)))
+    before = [(1_027, run(1_027, 2)), (1_029, ([b"12345678"], ("0" * 16, "1" * 16))), (1_030, single(1_030))]
+    assert tiled(*before, (1_029, run(1_029, 4)), (1_025, run(1_025, 8))) == largest
+    assert [largest.tile(ordinal) for ordinal in (1_024, 1_025, 1_032, 1_033)] == [0, 8, 8, 0]
+    assert largest.blocks(1_025, 8) == [BlockId(1_025, 8, 0, 1, 1_025_008)]
+
+
+def test_the_blocks_within_an_interval_are_those_of_its_tiles() -> None:
+    contents = tiled((1, single(1, b"12345678")), (2, single(2)), (3, run(3, 2)), (7, run(7, 2)), (9, run(9, 8)))
+    one = BlockId(1, 1, 0, 1, int.from_bytes(b"12345678", "big"))
+    assert contents.blocks(1, 8) == [one, marker_id(2), BlockId(3, 2, 0, 1, 3_002), BlockId(7, 2, 0, 1, 7_002)]
+    assert contents.blocks(17, 16) == []
+
+
+def test_runs_that_touch_and_are_equally_long_are_told_together() -> None:
+    tiles = [(first, run(first, 4)) for first in (4_097, 4_101, 4_109, 4_113)]
+    tiles += [(4_105, run(4_105, 2)), (4_107, single(4_107)), (5_121 - 4, run(5_117, 4)), (5_121, run(5_121, 4))]
+    tiles += [(8_189, run(8_189, 4)), (8_193, run(8_193, 4))]
+    runs = (Runs(4, 4_097, 4_101), Runs(2, 4_105, 4_105), Runs(4, 4_109, 4_113), Runs(4, 5_117, 5_121))
+    assert tiled(*tiles).runs(range(4_097, 8_193)) == (*runs, Runs(4, 8_189, 8_189))
+    assert tiled(*tiles).runs(range(8_193, 12_289)) == (Runs(4, 8_193, 8_193),)
+    assert tiled(*tiles).runs(range(1, 4_097)) == tiled(*tiles).runs(range(12_289, 16_385)) == ()
+
+
+def test_runs_of_a_whole_part_are_one_entry() -> None:
+    contents = tiled(*((first, run(first, 256)) for first in range(1, 8_193, 256)))
+    assert contents.runs(range(1, 4_097)) == (Runs(256, 1, 3_841),)
+    assert list(Runs(256, 1, 3_841).firsts) == list(range(1, 4_097, 256))
+
+
+def test_an_empty_payload_within_a_run_does_not_divide_it() -> None:
+    contents = Contents().with_tile(1, [b"", b"12345678"], ("0" * 16,)).with_tile(3, [b"12345678", b""], ("1" * 16,))
+    assert contents.runs(range(1, 1_025)) == (Runs(2, 1, 3),)
+    assert [contents.get(ordinal) for ordinal in (1, 2, 3, 4)] == [b"", b"12345678", b"12345678", b""]
+
+
+def test_no_run_and_no_part_ends_within_a_chunk_of_another() -> None:
+    assert CHUNK_ORDINALS % RUN_ORDINALS_MAX == 0
+    assert all(ordinals_per_part(total_count) % CHUNK_ORDINALS == 0 for total_count in (1, 1_000_000))
 
 
 def test_adding_an_ordinal_leaves_the_old_contents_as_they_were() -> None:
-    before = Contents().with_payload(1, b"12345678", ("0" * 16, "1" * 16))
-    before.with_payload(2, b"abcdefgh", ("2" * 16, "3" * 16))
-    assert (before.get(2), before.blocks(2)) == (None, ())
+    before = Contents().with_tile(1, [b"12345678"], ("0" * 16, "1" * 16))
+    before.with_tile(2, [b"abcdefgh"], ("2" * 16, "3" * 16))
+    assert (before.get(2), before.blocks(2, 1)) == (None, [])
+    before.with_tile(1, [b"12345678", b""], ("2" * 16,))
+    assert (before.get(2), before.blocks(1, 1)) == (None, ids(1, "0" * 16, "1" * 16))
 
 
-def test_adding_an_ordinal_copies_one_chunk_and_shares_the_others() -> None:
-    contents = Contents()
-    for ordinal in (1, 600, 1_200):
-        contents = contents.with_payload(ordinal, b"12345678", ("0" * 16, "1" * 16))
-    after = contents.with_payload(601, b"abcdefgh", ("2" * 16, "3" * 16))
+def test_adding_a_tile_copies_one_chunk_and_shares_the_others() -> None:
+    contents = tiled((1, run(1, 2)), (1_101, run(1_101, 4)), (2_049, run(2_049, 2)))
+    after = contents.with_tile(1_105, *run(1_105, 4))
     assert [before is now for before, now in zip(contents.chunks, after.chunks, strict=True)] == [True, False, True]
-    assert [before is now for before, now in zip(contents.cuts, after.cuts, strict=True)] == [True, False, True]
 
 
-def test_a_digest_tells_contents_apart_by_length_and_checksum() -> None:
-    assert digest(1, "a" * 16) == digest(1, "a" * 16)
-    assert len({digest(1, "a" * 16), digest(2, "a" * 16), digest(1, "b" * 16), digest(11, "a" * 16)}) == 4
+def test_a_payload_in_one_block_takes_nine_bytes_and_a_run_of_two_thirteen_an_ordinal() -> None:
+    def size(chunk: Chunk) -> int:
+        assert not chunk.cuts
+        return len(chunk.crc64s) + len(chunk.tiles) + len(chunk.runs)
+
+    (alone,) = tiled(*((ordinal, single(ordinal, b"12345678")) for ordinal in range(1, 1_025))).chunks
+    (together,) = tiled(*((first, run(first, 2)) for first in range(1, 1_025, 2))).chunks
+    assert (size(alone), size(together)) == (9 * 1_024, 13 * 1_024)

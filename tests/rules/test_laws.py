@@ -11,25 +11,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
-from playbook import START, T1, core, delivered, header, payload, refused, seconds
+from playbook import START, T1, core, delivered, header, payload, refused, run, seconds
 
 from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
 from bridge.layout import part_of
+from bridge.runs import is_aligned
 from tables import effects, receipts
-from tables.accept import block_ids, staged_ids
+from tables.accept import block_ids, excluded, staged_ids
 from tables.rules import TRANSITIONS, Fact, advance, due, opened
 from tables.transaction import FINAL, State, Transaction, Verdict
 
 law = settings(max_examples=80, deadline=None)
 
 # Few names, ordinals and bodies, so that facts meet: `xy` and `xz` share a block, `u` is in no header, and a total of
-# 2000 cuts bodies into larger blocks. Made beforehand, so that drawing a fact is drawing one number.
+# 2000 cuts bodies into larger blocks. Of the runs of two some have the same block with the edge elsewhere. Made
+# beforehand, so that drawing a fact is drawing one number.
 BODIES = ["", "x", "y", "xy", "xz"]
+SMALL = ["", "x", "y"]
 POLICIES = [None, "fail", "keep-first"]
 TOTALS: list[dict[str, int | None]] = [{"a": 3}, {"a": None, "b": 3}, {"b": None}, {"a": 0}, {"a": 4, "b": 0}]
 STAGED = [
     payload(series, ordinal, of=of, body=body)
     for series, ordinal, of, body in product("abu", [1, 2, 3], [3, 3, 4, 2_000], BODIES)
+]
+RUNS = [
+    run(series, first, *bodies, of=of)
+    for series in "aabu"
+    for first, of, many in [
+        (1, 3, product(SMALL, repeat=2)),
+        (1, 4, product(SMALL, repeat=2)),
+        (3, 4, product(SMALL, repeat=2)),
+        (1, 4, [("x", "x", "x", "x"), ("x", "", "x", ""), ("", "x", "x", "y"), ("y", "y", "x", "x")]),
+    ]
+    for bodies in many
+    if any(bodies)
 ]
 HEADERS = [
     header(on_conflict=policy, conflicting=conflicting, **totals)
@@ -38,23 +53,70 @@ HEADERS = [
 OUTCOMES = ["Completed", "Failed", "Abandoned"]
 
 outcomes = st.sampled_from(OUTCOMES)
-kept: st.SearchStrategy[Fact] = st.one_of(*3 * [st.sampled_from(STAGED)], st.sampled_from(HEADERS))
+kept: st.SearchStrategy[Fact] = st.one_of(
+    *2 * [st.sampled_from(STAGED)], *2 * [st.sampled_from(RUNS)], st.sampled_from(HEADERS)
+)
 facts = st.one_of(*6 * [kept], st.sampled_from([*map(delivered, OUTCOMES), *map(refused, OUTCOMES)]))
 scripts = st.lists(facts, max_size=12)
+# All of one series, so that most facts meet others.
+crowds = st.lists(st.sampled_from([fact for fact in [*STAGED, *RUNS] if fact.series == "a"]), max_size=25)
+
+
+def fact_of(name: str, total: int, tile: tuple[int, int], bodies: list[str]) -> Staged:
+    """The ordinals first .. first + count - 1 of a series with these bodies; `bodies[0]` is that of ordinal 1."""
+    first, count = tile
+    mine = bodies[first - 1 : first - 1 + count]
+    return run(name, first, *mine, of=total) if count > 1 else payload(name, first, of=total, body=mine[0])
+
+
+def may_be_staged(tile: tuple[int, int], bodies: list[str]) -> bool:
+    """Whether there can be such a fact."""
+    first, count = tile
+    mine = bodies[first - 1 : first - 1 + count]
+    small = any(mine) and all(len(body) < 2 for body in mine)
+    return len(mine) == count and is_aligned(first, count) and (count == 1 or small)
+
+
+def tiles_within(total: int) -> list[tuple[int, int]]:
+    """First ordinal and count of everything that might be staged of 1 .. total."""
+    return [(first, count) for count in (1, 2, 4, 8) for first in range(1, total + 1)]
+
+
+@st.composite
+def tilings(draw: st.DrawFn, total: int, bodies: list[str]) -> list[tuple[int, int]]:
+    """First ordinal and count of tiles that hold each of 1 .. total once."""
+    tiles: list[tuple[int, int]] = []
+    first = 1
+    while first <= total:
+        count = draw(st.sampled_from([count for count in (1, 2, 4) if may_be_staged((first, count), bodies)]))
+        tiles.append((first, count))
+        first += count
+    return tiles
 
 
 @st.composite
 def wholes(draw: st.DrawFn) -> list[Fact]:
-    """The header and every payload of a transaction without contradictions."""
+    """The header and every payload of a transaction without contradictions, each of them in one fact."""
     totals = draw(st.dictionaries(st.sampled_from("abc"), st.integers(0, 4), min_size=1))
     announced = {name: total if total == 0 or draw(st.booleans()) else None for name, total in totals.items()}
-    first = draw(st.integers(0, len(BODIES)))
-    payloads = [
-        payload(name, ordinal, of=total, body=BODIES[(first + ordinal) % len(BODIES)])
-        for name, total in totals.items()
-        for ordinal in range(1, total + 1)
-    ]
+    payloads: list[Fact] = []
+    for name, total in totals.items():
+        bodies = draw(st.lists(st.sampled_from(draw(st.sampled_from([BODIES, SMALL]))), min_size=total, max_size=total))
+        payloads += [fact_of(name, total, tile, bodies) for tile in draw(tilings(total, bodies))]
     return [header(on_conflict=draw(st.sampled_from(POLICIES)), **announced), *payloads]
+
+
+@st.composite
+def overlapping(draw: st.DrawFn) -> list[Staged]:
+    """Payloads of two series without contradictions, by themselves and in runs, some more than once."""
+    found: list[Staged] = []
+    for name in "ab":
+        total = draw(st.sampled_from([1, 2, 2, 3, 4, 9]))
+        bodies = draw(st.lists(st.sampled_from(SMALL), min_size=total, max_size=total))
+        possible = [tile for tile in tiles_within(total) if may_be_staged(tile, bodies)]
+        some = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=10))
+        found += [fact_of(name, total, tile, bodies) for tile in some]
+    return found
 
 
 def told(script: Iterable[Fact], at: Transaction | None = None) -> Transaction:
@@ -136,6 +198,14 @@ def test_the_same_facts_in_any_order_are_the_same_transaction(whole: list[Fact],
 
 
 @law
+@given(overlapping(), st.data())
+def test_runs_and_payloads_that_overlap_are_the_same_transaction_in_any_order(
+    staged: list[Staged], data: st.DataObject
+) -> None:
+    assert told(data.draw(st.permutations(staged))) == told(staged)
+
+
+@law
 @given(wholes(), st.data())
 def test_time_tells_nothing_but_times(whole: list[Fact], data: st.DataObject) -> None:
     transaction = opened(T1, START)
@@ -166,7 +236,8 @@ def test_completed_is_said_only_when_every_ordinal_of_every_series_is_in(script:
     assert transaction.header is not None
     for spec in transaction.header.series:
         series = transaction.series[spec.type]
-        heard = {fact.first for fact in script if isinstance(fact, Staged) and fact.series == spec.type}
+        told_of = [fact for fact in script if isinstance(fact, Staged) and fact.series == spec.type]
+        heard = {fact.first + place for fact in told_of for place in range(fact.count)}
         assert series.total_count is not None
         assert set(range(1, series.total_count + 1)) <= heard
         assert series.received == (1 << series.total_count) - 1
@@ -198,60 +269,102 @@ def test_a_delivery_is_due_exactly_while_sending_and_not_in_a_pause(script: list
     assert bool(due(transaction, now)) == (transaction.state is State.SENDING_COMPLETION and not pause)
 
 
+@law
+@given(st.lists(st.sampled_from(SMALL), min_size=2, max_size=4), st.data())
+def test_once_a_delivery_is_due_its_parts_never_change(bodies: list[str], data: st.DataObject) -> None:
+    # A part may be committed by then, and is known by the digest in its plan.
+    total = len(bodies)
+    staged = [fact_of("a", total, tile, bodies) for tile in tiles_within(total) if may_be_staged(tile, bodies)]
+    transaction = told([header(a=total)])
+    first = None
+    for fact in data.draw(st.permutations(staged)):
+        transaction = told([fact], transaction)
+        for effect in due(transaction, START):
+            first = first or effect
+            assert effect.series == first.series
+    assert first is not None
+
+
 # --- what a plan adds up to
 
 
-def accepted(script: list[Fact]) -> dict[str, dict[int, Staged]]:
-    """By brute force: of each series the first total count stays, and the first payload of each ordinal."""
+class Model:
+    """One series by brute force: the first content of each ordinal stays, and of the facts that agree the largest."""
+
+    def __init__(self) -> None:
+        self.contents: dict[int, tuple[int, str]] = {}
+        self.agreed: list[Staged] = []
+        self.lost: set[str] = set()
+
+    def tell(self, fact: Staged, *, right_total: bool, decided: bool) -> None:
+        said = dict(enumerate(zip(fact.sizes, fact.crc64s, strict=True), fact.first))
+        if not right_total or any(self.contents.get(ordinal, content) != content for ordinal, content in said.items()):
+            self.lost |= set(staged_ids(fact))
+        elif not (decided and said.keys() <= self.contents.keys()):
+            self.contents |= said
+            self.agreed.append(fact)
+
+    @property
+    def tiles(self) -> list[Staged]:
+        by_interval = {(fact.first, fact.count): fact for fact in reversed(self.agreed)}
+        return [
+            fact
+            for (first, count), fact in by_interval.items()
+            if not any(
+                other <= first and first + count <= other + larger and larger > count for other, larger in by_interval
+            )
+        ]
+
+
+def models(script: list[Fact]) -> dict[str, Model]:
+    """By brute force: of each series the first total count stays."""
     totals: dict[str, int] = {}
-    winners: dict[str, dict[int, Staged]] = {}
-    header_seen = False
+    found: dict[str, Model] = {}
+    transaction = opened(T1, START)
     for fact in script:
-        if isinstance(fact, HeaderReceived) and not header_seen:
-            header_seen = True
+        if isinstance(fact, HeaderReceived) and transaction.header is None:
             for spec in fact.header.series:
                 if spec.total_count is not None:
                     totals.setdefault(spec.type, spec.total_count)
-        elif isinstance(fact, Staged) and totals.setdefault(fact.series, fact.total_count) == fact.total_count:
-            winners.setdefault(fact.series, {}).setdefault(fact.first, fact)
-    return winners
+        elif isinstance(fact, Staged):
+            right_total = totals.setdefault(fact.series, fact.total_count) == fact.total_count
+            decided = transaction.verdict is not None
+            found.setdefault(fact.series, Model()).tell(fact, right_total=right_total, decided=decided)
+        transaction = told([fact], transaction)
+    return found
 
 
 @law
-@given(st.lists(kept, max_size=20))
+@given(st.lists(kept, max_size=20) | crowds)
 def test_tallies_are_what_brute_force_adds_up(script: list[Fact]) -> None:
-    transaction, winners = told(script), accepted(script)
+    transaction, known = told(script), models(script)
     for name, series in transaction.series.items():
+        model = known.get(name, Model())
         parts: dict[int, list[Staged]] = {}
-        for winner in winners.get(name, {}).values():
-            parts.setdefault(part_of(winner.first, winner.total_count), []).append(winner)
+        for tile in model.tiles:
+            parts.setdefault(part_of(tile.first, tile.total_count), []).append(tile)
         assert {
             number: (tally.ordinals, tally.blocks, tally.bytes, f"{tally.digest:032x}")
             for number, tally in series.parts.items()
         } == {number: added_up(part) for number, part in parts.items()}
-        assert series.bytes == sum(winner.sizes[0] for winner in winners.get(name, {}).values())
-        assert series.received_count == len(winners.get(name, {})) == series.received.bit_count()
+        assert series.bytes == sum(size for size, _ in model.contents.values())
+        assert series.received_count == len(model.contents) == series.received.bit_count()
 
 
 def added_up(part: list[Staged]) -> tuple[int, int, int, str]:
-    ids = [block_id for winner in part for block_id in block_ids(winner)]
+    ids = [block_id for tile in part for block_id in block_ids(tile)]
     digest = sum(int.from_bytes(blake2b(each.encode(), digest_size=16).digest(), "big") for each in ids)
-    return len(part), len(ids), sum(winner.sizes[0] for winner in part), f"{digest % 2**128:032x}"
+    return sum(tile.count for tile in part), len(ids), sum(sum(tile.sizes) for tile in part), f"{digest % 2**128:032x}"
 
 
 @law
-@given(st.lists(kept, max_size=20))
-def test_excluded_are_all_blocks_staged_that_were_not_accepted(script: list[Fact]) -> None:
-    transaction, winners = told(script), accepted(script)
+@given(st.lists(kept, max_size=20) | crowds)
+def test_excluded_is_what_was_staged_for_losers_and_for_no_tile(script: list[Fact]) -> None:
+    transaction, known = told(script), models(script)
     for name, series in transaction.series.items():
-        wanted = {block_id for winner in winners.get(name, {}).values() for block_id in staged_ids(winner)}
-        there = {
-            block_id
-            for fact in script
-            if isinstance(fact, Staged) and fact.series == name
-            for block_id in staged_ids(fact)
-        }
-        assert series.excluded == there - wanted
+        model = known.get(name, Model())
+        wanted = {block_id for tile in model.tiles for block_id in staged_ids(tile)}
+        assert excluded(series) == tuple(sorted(model.lost - wanted))
 
 
 # --- rows
@@ -313,7 +426,7 @@ class Reference(RuleBasedStateMachine):
     def tell(self, fact: Fact) -> None:
         self.transaction = advance(self.transaction, fact, self.now)
         if self.outcome is not None:
-            self.late += isinstance(fact, Staged | HeaderReceived)
+            self.late += fact.count if isinstance(fact, Staged) else isinstance(fact, HeaderReceived)
             return
         match fact:
             case HeaderReceived() if self.header is None:
@@ -336,16 +449,16 @@ class Reference(RuleBasedStateMachine):
         self.judge()
 
     def staged(self, fact: Staged) -> None:
-        slot = (fact.series, fact.first)
-        new = slot not in self.contents
+        said = {(fact.series, ordinal): crc64 for ordinal, crc64 in enumerate(fact.crc64s, fact.first)}
         if self.totals.setdefault(fact.series, fact.total_count) != fact.total_count:
             self.contradicted("conflicting-total-count")
-        elif self.contents.setdefault(slot, fact.crc64s[0]) != fact.crc64s[0]:
+        elif any(self.contents.get(slot, crc64) != crc64 for slot, crc64 in said.items()):
             self.contradicted("conflicting-payload")
-        elif not new:
-            self.duplicates += 1
-        elif self.header and fact.series == "u":
-            self.contradicted("unknown-series")
+        else:
+            self.duplicates += len(said.keys() & self.contents.keys())
+            self.contents |= said
+            if self.header and fact.series == "u":
+                self.contradicted("unknown-series")
 
     def contradicted(self, code: str) -> None:
         if self.verdict is None and self.code is None:
@@ -365,6 +478,10 @@ class Reference(RuleBasedStateMachine):
     @rule(series=st.sampled_from("aab"), ordinal=st.integers(1, 2), body=st.sampled_from(["x", "x", "x", "x", "y", ""]))
     def payload(self, series: str, ordinal: int, body: str) -> None:
         self.tell(payload(series, ordinal, of=2, body=body))
+
+    @rule(series=st.sampled_from("aab"), bodies=st.sampled_from(["xx", "xx", "xx", "xy"]))
+    def two_payloads(self, series: str, bodies: str) -> None:
+        self.tell(run(series, 1, *bodies, of=2))
 
     @rule(series=st.sampled_from("abcu"), of=st.sampled_from([2, 3]))
     def stray_payload(self, series: str, of: int) -> None:

@@ -19,12 +19,13 @@ from playbook import (
     payload,
     received,
     refused,
+    run,
     seconds,
 )
 
-from bridge.contract.events import Delivered
+from bridge.contract.events import Delivered, Staged
 from bridge.contract.outbound import Problem
-from tables.effects import delivery_id
+from tables.effects import Runs, delivery_id
 from tables.rules import TRANSITIONS, Fact, deadline
 from tables.transaction import FINAL, State, Verdict
 
@@ -105,6 +106,27 @@ def test_the_same_header_again_is_a_duplicate() -> None:
     Playbook() >> header(a=2) >> header(a=2) << changes_only(duplicates=1)
 
 
+def test_of_a_run_those_ordinals_are_duplicates_that_were_known() -> None:
+    book = Playbook() >> header(a=5) >> payload("a", 2, of=5) >> payload("a", 4, of=5)
+    book >> run("a", 1, "x", "x", "x", "x", of=5) << has(duplicates=2) << received(a=[(1, 4)])
+    book >> run("a", 3, "x", "x", of=5) << changes_only(duplicates=4) << AWAITING
+
+
+def test_runs_and_payloads_complete_a_series_together() -> None:
+    book = Playbook() >> header(a=7) >> run("a", 5, "x", "y", of=7) >> payload("a", 7, of=7) << AWAITING
+    book >> run("a", 1, "x", "x", "x", "x", of=7) << asks("Completed")
+    (part,) = book.due()[0].series[0].parts
+    assert (part.ordinals, part.blocks, part.runs) == (7, 3, (Runs(4, 1, 1), Runs(2, 5, 5)))
+
+
+def test_after_the_verdict_a_run_of_what_is_known_changes_no_plan() -> None:
+    # A part may be committed already, and its digest says by which plan.
+    book = Playbook() >> header(a=2) >> payload("a", 1, of=2) >> payload("a", 2, of=2) << asks("Completed")
+    plan = book.due()
+    book >> run("a", 1, "x", "x", of=2) << changes_only(duplicates=2)
+    assert book.due() == plan
+
+
 # --- contradictions: what comes second, and the code it has
 
 CONTRADICTIONS: dict[str, tuple[Callable[[str | None], list[Fact]], str]] = {
@@ -119,6 +141,22 @@ CONTRADICTIONS: dict[str, tuple[Callable[[str | None], list[Fact]], str]] = {
     "other bytes before the header": (
         lambda policy: [payload("a", 1, of=2), payload("a", 1, of=2, body="y"), header(a=2, on_conflict=policy)],
         "conflicting-payload",
+    ),
+    "other bytes in a run": (
+        lambda policy: [header(a=2, on_conflict=policy), payload("a", 2, of=2), run("a", 1, "x", "y", of=2)],
+        "conflicting-payload",
+    ),
+    "other bytes than in a run": (
+        lambda policy: [header(a=3, on_conflict=policy), run("a", 1, "x", "y", of=3), payload("a", 2, of=3)],
+        "conflicting-payload",
+    ),
+    "run of another total": (
+        lambda policy: [header(a=2, on_conflict=policy), run("a", 1, "x", "y", of=3)],
+        "conflicting-total-count",
+    ),
+    "unknown series in a run": (
+        lambda policy: [header(a=2, on_conflict=policy), run("u", 1, "x", "y", of=2)],
+        "unknown-series",
     ),
     "other total": (
         lambda policy: [header(a=None, on_conflict=policy), payload("a", 1, of=2), payload("a", 2, of=3)],
@@ -211,6 +249,7 @@ AFTER_THE_VERDICT: list[Fact] = [
     payload("a", 1, of=2),
     payload("u", 1, of=1),
     payload("a", 1, of=1),
+    run("u", 1, "x", "y", of=2),
     header(a=1),
     header(a=1, conflicting="other"),
     header(b=7),
@@ -249,7 +288,7 @@ def test_delivered_wins_over_whatever_the_rules_thought(facts: list[Fact], outco
 def test_a_settled_transaction_lets_go_of_what_it_needed_to_get_there() -> None:
     book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> payload("a", 1, of=1, body="y")
     series = (book >> delivered("Completed")).transaction.series["a"]
-    assert (series.parts, series.excluded, series.contents.chunks) == ({}, frozenset(), ())
+    assert (series.parts, series.lost, series.contents.chunks) == ({}, frozenset(), ())
     assert (series.received_count, series.bytes) == (1, ord("x")), "what is shown stays"
 
 
@@ -306,7 +345,8 @@ def test_nothing_is_scheduled_while_nothing_was_refused() -> None:
 @pytest.mark.parametrize("fact", AFTER_THE_VERDICT[:-1], ids=repr)
 def test_a_message_that_comes_late_is_counted_and_changes_nothing_else(fact: Fact, state: State) -> None:
     book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> delivered(state.value) >> seconds(5)
-    book >> fact << changes_only(late=1) << asks_nothing >> fact << changes_only(late=2)
+    messages = fact.count if isinstance(fact, Staged) else 1
+    book >> fact << changes_only(late=messages) << asks_nothing >> fact << changes_only(late=2 * messages)
     assert book.transaction.updated == START, "not even the time"
 
 
@@ -366,3 +406,11 @@ def test_the_problem_of_a_contradiction_names_what_differs() -> None:
     assert "Series a, ordinal 1" in found.detail
     assert payload("a", 1, of=2, body="y").crc64s[0] in found.detail
     assert isinstance(delivered("Failed"), Delivered)
+
+
+def test_the_problem_of_a_contradicting_run_names_the_ordinal_that_differs() -> None:
+    loser = run("a", 1, "x", "y", "z", "z", of=4)
+    book = Playbook() >> payload("a", 1, of=4, body="x") >> payload("a", 3, of=4, body="x") >> loser
+    assert isinstance(book.transaction.conflict, Problem)
+    detail = f"Series a, ordinal 3 in the run 1-4: {ord('z')} bytes with CRC-64 {loser.crc64s[2]} differ."
+    assert book.transaction.conflict.detail == detail
