@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
-from azure.identity.aio import DefaultAzureCredential
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 from yarl import URL
 
 from bridge.blobs import RANGE_MAX_BYTES, RECORD_MAX_BYTES
 from bridge.settings import BlobSettings, SettingsError
+
+if TYPE_CHECKING:
+    from azure.identity.aio import DefaultAzureCredential
 
 CONNECT_TIMEOUT_S: Final = 20
 READ_TIMEOUT_S: Final = 60
@@ -58,6 +60,8 @@ async def connect(
     )
     credential = None
     if not settings.blob_connection_string:
+        from azure.identity.aio import DefaultAzureCredential  # here: it takes 6 MiB and is not always needed
+
         credential = await opening.enter_async_context(DefaultAzureCredential())
     try:
         service = _client(settings, credential, retry, transport)

@@ -7,17 +7,29 @@ from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
-from aio_pika.abc import AbstractIncomingMessage
 
 from bridge.contract.inbound import Rejected, is_transaction_id
 from bridge.contract.outbound import CloudEvent, Problem, RejectedMessage, rfc3339
+from bridge.envelope import Properties
 
 _NAMESPACE: Final = UUID("0b5a3d0e-4c1d-5d2f-9a86-2f6f0c7e1b10")
 
 
-def rejection_event(message: AbstractIncomingMessage, queue: str, rejected: Rejected, instance: str) -> CloudEvent:
+class Refused(msgspec.Struct, frozen=True):
+    """A message that was refused, and why."""
+
+    queue: str
+    routing_key: str
+    properties: Properties
+    size: int
+    """Bytes of its body."""
+    why: Rejected
+
+
+def rejection_event(refused: Refused, instance: str) -> CloudEvent:
     """The CloudEvent for a refused message; its id is a function of the message's properties and size."""
-    transaction = message.correlation_id if is_transaction_id(message.correlation_id) else None
+    found, rejected = refused.properties, refused.why
+    transaction = found.correlation_id if is_transaction_id(found.correlation_id) else None
     now = rfc3339(datetime.now(UTC))
     problem = Problem(
         code=str(rejected.code),
@@ -28,22 +40,22 @@ def rejection_event(message: AbstractIncomingMessage, queue: str, rejected: Reje
     )
     data = RejectedMessage(
         transaction_id=transaction,
-        message_id=_shown(message.message_id),
-        app_id=_shown(message.app_id),
-        queue=queue,
-        routing_key=_shown(message.routing_key) or "",
-        bytes=len(message.body),
+        message_id=_shown(found.message_id),
+        app_id=_shown(found.app_id),
+        queue=refused.queue,
+        routing_key=_shown(refused.routing_key) or "",
+        bytes=refused.size,
         problem=problem,
     )
     identity = (
-        queue,
-        message.routing_key,
-        message.type,
-        message.correlation_id,
-        message.message_id,
-        message.app_id,
-        len(message.body),
-        sorted((name, repr(value)) for name, value in message.headers.items() if not name.startswith("x-")),
+        refused.queue,
+        refused.routing_key,
+        found.type,
+        found.correlation_id,
+        found.message_id,
+        found.app_id,
+        refused.size,
+        sorted((name, repr(value)) for name, value in found.headers.items() if not name.startswith("x-")),
         str(rejected.code),
     )
     return CloudEvent(
@@ -60,5 +72,5 @@ def rejection_event(message: AbstractIncomingMessage, queue: str, rejected: Reje
 
 
 def _shown(text: str | None) -> str | None:
-    """The text with bytes that are no UTF-8 (surrogates, see `bridge.service`) escaped: JSON has no place for them."""
+    """The text with bytes that are no UTF-8 (surrogates, see `bridge.decoding`) escaped: JSON has no place for them."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace") if text is not None else None

@@ -66,13 +66,16 @@ class BridgeSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings
     """The bridge process."""
 
     lanes: int = Field(4, ge=1, le=64)
-    """Large payloads in hand at once."""
-    small_prefetch: int = Field(100, ge=1, le=2_000)
-    """Small payloads in hand at once."""
-    header_prefetch: int = Field(100, ge=1, le=2_000)
-    """Headers in hand at once."""
-    blocks_in_flight: int = Field(4, ge=1, le=64)
-    """Blocks of one payload that are sent to storage at once."""
+    """Connections to the queue of payloads, each with one payload in hand: what hides the latency of storage."""
+    memory_mb: int = Field(128, ge=64, le=65_536)
+    """MiB for the bodies of payloads, of all lanes together. A block of a long series takes 32 of them; when there are
+    none, lanes wait."""
+    blocks_in_flight: int = Field(2, ge=1, le=16)
+    """Blocks of one large payload in memory at once: one is being received while the others are being stored."""
+    small_prefetch: int = Field(4_096, ge=1, le=65_535)
+    """Small payloads in hand at once: the more, the more neighbours are found that share a block."""
+    header_prefetch: int = Field(16, ge=1, le=1_000)
+    """Headers in hand at once, of 1 MiB at most each."""
     payload_max_bytes: int = Field(PAYLOAD_MAX_BYTES, ge=1, le=PAYLOAD_MAX_BYTES)
     """Larger payloads are rejected."""
     hold_max_s: float = Field(1_200, ge=1, le=1_500)

@@ -7,7 +7,6 @@ kill one of them and look on.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import signal
@@ -19,8 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit, urlunsplit
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 from uuid import uuid4
 
 from bridge.azure_blobs import AzureBlobs
@@ -29,6 +27,7 @@ from streams.provision import provision_blob, provision_kafka, provision_rabbitm
 from streams.settings import ClientSettings
 from streams.supervisor import Child, Supervisor, children
 from streams.topics import Topics
+from tests.support.management import VirtualHost
 
 PARTITIONS = 4
 READY_S = 60.0
@@ -68,13 +67,13 @@ class World:
     ) -> None:
         """`env` holds settings that are to differ from those below."""
         self.name = f"t{uuid4().hex[:10]}"
-        self._management = stack_env["BRH_RABBITMQ_MANAGEMENT_URL"]
+        self._virtual_host = VirtualHost(stack_env, self.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "processes.log"
         self.api = f"http://127.0.0.1:{free_port()}"
         self.env = {
             **stack_env,
-            "BRH_AMQP_URL": urlunsplit(urlsplit(stack_env["BRH_AMQP_URL"])._replace(path=f"/{self.name}")),
+            "BRH_AMQP_URL": self._virtual_host.url,
             "BRH_NAMESPACE": self.name,
             "BRH_PARTITIONS": str(PARTITIONS),
             "BRH_BLOB_CONTAINER": self.name,
@@ -108,11 +107,15 @@ class World:
 
     def start(self) -> None:
         """Provision the three systems and start the processes."""
-        self._make_virtual_host()
-        with ThreadPoolExecutor(1) as thread:  # a test may be running an event loop in this one
-            thread.submit(asyncio.run, self._provision()).result()
+        self.provision()
         self.run(children(**self._counts, env=self.env))
         self.wait_ready()
+
+    def provision(self) -> None:
+        """Make what the processes need in the three systems."""
+        self._virtual_host.make()
+        with ThreadPoolExecutor(1) as thread:  # a test may be running an event loop in this one
+            thread.submit(asyncio.run, self._provision()).result()
 
     def run(self, processes: list[Child]) -> None:
         """Keep these processes running, until `end_processes`."""
@@ -146,7 +149,7 @@ class World:
 
     def stop(self) -> None:
         self.end_processes()
-        self._manage("DELETE", f"/api/vhosts/{self.name}")
+        self._virtual_host.drop()
 
     def pid(self, name: str) -> int | None:
         return self._supervisor.pid(name) if self._supervisor else None
@@ -183,12 +186,17 @@ class World:
     def wait_state(self, transaction: str, states: Iterable[str], timeout_s: float = 60) -> dict[str, Any]:
         """The transaction once it is in one of these states."""
         wanted = frozenset(states)
+        found: dict[str, Any] | None = None
 
         def probe() -> dict[str, Any] | None:
+            nonlocal found
             found = self.transaction(transaction)
             return found if found and found["state"] in wanted else None
 
-        return until(probe, timeout_s, f"{transaction} in {sorted(wanted)}; see {self.log}")
+        try:
+            return until(probe, timeout_s, f"{transaction} in {sorted(wanted)}; see {self.log}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {json.dumps(found)}") from None
 
     def blobs(self) -> AzureBlobs:
         """The installation's container; an async context manager."""
@@ -202,18 +210,3 @@ class World:
         await asyncio.gather(
             provision_rabbitmq(settings), provision_kafka(settings, self.topics), provision_blob(settings)
         )
-
-    def _make_virtual_host(self) -> None:
-        user = quote(urlsplit(self.amqp_url).username or "")
-        self._manage("PUT", f"/api/vhosts/{self.name}")
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        self._manage("PUT", f"/api/permissions/{self.name}/{user}", everything)
-
-    def _manage(self, method: str, path: str, body: object = None) -> None:
-        parts = urlsplit(self._management)
-        request = Request(f"http://{parts.hostname}:{parts.port}{path}", method=method, data=json.dumps(body).encode())
-        request.add_header("content-type", "application/json")
-        token = f"{parts.username}:{parts.password}".encode()
-        request.add_header("authorization", f"Basic {base64.b64encode(token).decode()}")
-        with urlopen(request, timeout=20) as answer:
-            answer.read()

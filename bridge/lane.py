@@ -1,0 +1,167 @@
+"""A lane: one consumer on one connection of its own, whose bodies are streamed.
+
+No AMQP library for Python hands over a body before all of it is in memory. Here the kernel writes it into memory that
+the receiver names, and when there is none the lane stops reading: the broker waits, and nothing grows.
+
+A lane never publishes, because a broker in alarm stops reading from connections that do, acknowledgements included.
+It never recovers either: any error closes it, what it had in hand is delivered again, and `bridge.lanes` opens another.
+Delivery tags count within one lane, so a message can only be settled through the lane that it came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from pamqp import commands
+
+from bridge.amqp_address import AmqpAddress
+from bridge.amqp_connection import AmqpConnection, LaneClosed
+from bridge.envelope import Properties
+from bridge.frames import FRAME_MAX_BYTES, Body
+
+OPEN_TIMEOUT_S: Final = 15.0
+
+__all__ = ["DroppedBody", "Incoming", "Lane", "LaneClosed"]
+
+
+class Incoming:
+    """A message that begins to arrive: everything but its body."""
+
+    __slots__ = ("lane", "properties", "redelivered", "routing_key", "size", "tag")
+
+    def __init__(
+        self, lane: Lane, deliver: commands.Basic.Deliver, size: int, found: commands.Basic.Properties
+    ) -> None:
+        self.lane = lane
+        self.tag = deliver.delivery_tag or 0
+        self.redelivered = deliver.redelivered
+        self.routing_key = deliver.routing_key or ""
+        self.size = size
+        """Bytes."""
+        self.properties = Properties(
+            type=found.message_type,
+            correlation_id=found.correlation_id,
+            content_type=found.content_type,
+            content_encoding=found.content_encoding,
+            message_id=found.message_id,
+            app_id=found.app_id,
+            reply_to=found.reply_to,
+            headers=found.headers or {},
+        )
+
+
+class DroppedBody:
+    """Bytes that nobody wants: received all the same, since the next message comes behind them."""
+
+    _scratch = memoryview(bytearray(FRAME_MAX_BYTES))
+    """Written to by all and read by nobody."""
+
+    def room(self) -> memoryview:
+        """The same memory each time."""
+        return self._scratch
+
+    def filled(self, count: int) -> None:
+        """Nothing to do."""
+
+    def lose(self, why: Exception) -> None:
+        """Nothing to do."""
+
+
+class Lane:
+    """One consumer; `Lane.open` makes one that is consuming."""
+
+    def __init__(self, accept: Callable[[Incoming], Body], name: str) -> None:
+        self._accept = accept
+        self._name = name
+        self._connection = AmqpConnection(self._on_message, name)
+        self._draining = False
+        self._settled_below = 1
+        self._settled: set[int] = set()
+
+    @classmethod
+    async def open(
+        cls, address: AmqpAddress, queue: str, *, prefetch: int, accept: Callable[[Incoming], Body], name: str
+    ) -> Lane:
+        """Connect, log in and consume.
+
+        Args:
+            address: where to.
+            queue: must exist.
+            prefetch: messages that may be in hand at once.
+            accept: called with each message before its first body byte; it must not block. What it returns takes the
+                body; it is asked for no room when the message has none.
+            name: of the connection, for the broker's operators.
+
+        Raises:
+            LaneClosed: the broker refused; `code` says what.
+            OSError: it cannot be reached, TimeoutError among them.
+        """
+        lane = cls(accept, name)
+        connection = lane._connection
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, address.host, address.port, ssl=address.tls
+                )
+                await connection.log_in(address)
+                await connection.ask(commands.Basic.Qos(prefetch_count=prefetch), commands.Basic.QosOk)
+                await connection.ask(commands.Basic.Consume(queue=queue, consumer_tag=name), commands.Basic.ConsumeOk)
+        except BaseException:
+            connection.abort("could not be opened")
+            raise
+        return lane
+
+    @property
+    def closed(self) -> bool:
+        """Nothing can be settled any more."""
+        return self._connection.closed is not None
+
+    async def wait_closed(self) -> LaneClosed:
+        """Until the lane is gone; returns why."""
+        return await self._connection.wait_gone()
+
+    def ack(self, tags: Iterable[int]) -> None:
+        """Acknowledge messages. Raises LaneClosed; they are delivered again then, which is harmless."""
+        fresh = sorted(tags)
+        self._settled.update(fresh)
+        while self._settled_below in self._settled:
+            self._settled.remove(self._settled_below)
+            self._settled_below += 1
+        # One frame for all up to a tag, where every earlier one is settled; the tag itself must still be open.
+        together = [tag for tag in fresh if tag < self._settled_below]
+        if together:
+            self._connection.send(commands.Basic.Ack(together[-1], multiple=True))
+        for tag in fresh[len(together) :]:
+            self._connection.send(commands.Basic.Ack(tag))
+
+    def reject(self, tag: int) -> None:
+        """Have the broker dead-letter a message; its body may still be on the way. Raises LaneClosed."""
+        self._settled.add(tag)
+        self._connection.send(commands.Basic.Reject(tag, requeue=False))
+
+    def proceed(self) -> None:
+        """There is room for a body again."""
+        self._connection.proceed()
+
+    def drain(self) -> None:
+        """Take nothing new. What is in hand can still be settled; what follows on the wire goes back at the end."""
+        if not self._draining and not self.closed:
+            self._draining = True
+            # Its answer would queue behind the body that is on the wire, so none is asked for.
+            self._connection.send(commands.Basic.Cancel(consumer_tag=self._name, nowait=True))
+
+    async def close(self) -> None:
+        """Say farewell and let go; unsettled messages go back to their queue."""
+        self.drain()
+        await self._connection.close()
+
+    def abort(self, reason: str) -> None:
+        """Cut the connection; again is harmless."""
+        self._connection.abort(reason)
+
+    def _on_message(self, deliver: commands.Basic.Deliver, size: int, found: commands.Basic.Properties) -> Body:
+        if self._draining:
+            return DroppedBody()
+        return self._accept(Incoming(self, deliver, size, found))

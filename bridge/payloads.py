@@ -1,0 +1,130 @@
+"""The payload queues: stage the bytes, publish the fact, acknowledge the message. The order is the point.
+
+A message leaves its queue only when what it said is in storage and on Kafka, or when it was refused and that was
+announced. Large payloads go one by one, while they arrive; small ones are put together by `bridge.gathering`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import structlog
+
+from bridge.contract.events import PayloadsStaged
+from bridge.contract.inbound import SMALL_PAYLOAD_BYTES, PayloadMessage, Rejected
+from bridge.envelope import parse_payload
+from bridge.frames import Body
+from bridge.gathering import LINGER_S, Gathering, Small
+from bridge.hold import HeldTooLong
+from bridge.inflow import StreamedBody, WholeBody
+from bridge.lane import DroppedBody, Incoming, LaneClosed
+from bridge.layout import sub_block_bytes
+from bridge.memory import Memory
+from bridge.outlets import Outlets
+from bridge.rejection import Refused
+from bridge.settings import BridgeSettings
+from bridge.staging import stage_payload, wrong_digest
+
+_log = structlog.get_logger()
+
+
+class PayloadIntake:
+    """What happens to payload messages, from their first byte to their acknowledgement."""
+
+    def __init__(
+        self, outlets: Outlets, memory: Memory, settings: BridgeSettings, crash: Callable[[Exception], None]
+    ) -> None:
+        """`crash` ends the process, for what can only be a mistake of ours."""
+        self._outlets = outlets
+        self._memory = memory
+        self._settings = settings
+        self._crash = crash
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._gathering = Gathering(outlets, self._begin)
+
+    def accept(self, queue: str, incoming: Incoming) -> Body:
+        """Take a message that begins to arrive on a queue; nothing of its body is there yet."""
+        message = parse_payload(incoming.properties, incoming.size, payload_max_bytes=self._settings.payload_max_bytes)
+        if isinstance(message, Rejected):
+            self._begin(self._refuse(queue, incoming, message))
+            return DroppedBody()
+        if message.size >= SMALL_PAYLOAD_BYTES:
+            body = StreamedBody(
+                message.size,
+                sub_block_bytes(message.total_count),
+                memory=self._memory,
+                blocks_max=self._settings.blocks_in_flight,
+                proceed=incoming.lane.proceed,
+            )
+            self._begin(self._large(queue, incoming, message, body))
+            return body
+        return self._small(queue, incoming, message)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait for what is in hand; what is not done in time is delivered again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                # Small payloads that wait for neighbours have no task yet, and one batch begins when another ends.
+                while self._tasks or self._gathering.busy:
+                    if self._tasks:
+                        await asyncio.wait(self._tasks)
+                    else:
+                        await asyncio.sleep(LINGER_S)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            # Leave the message unacknowledged and end, rather than lose it quietly.
+            self._crash(error)
+
+    async def _large(self, queue: str, incoming: Incoming, message: PayloadMessage, body: StreamedBody) -> None:
+        hold = self._outlets.hold()
+        received = datetime.now(UTC)
+        try:
+            staged = await stage_payload(partial(self._outlets.stage_block, hold), message, body)
+            if isinstance(staged, Rejected):
+                await self._refuse(queue, incoming, staged)
+                return
+            await self._outlets.publish(hold, PayloadsStaged(message.transaction, (staged,), received, message.trace))
+            incoming.lane.ack([incoming.tag])
+        except HeldTooLong as error:
+            incoming.lane.abort(f"{message.transaction} was {error}")
+        except LaneClosed as error:
+            _log.info("payload comes again", transaction=message.transaction, reason=str(error))
+        finally:
+            body.end()
+
+    def _small(self, queue: str, incoming: Incoming, message: PayloadMessage) -> Body:
+        def arrived(body: bytes, release: Callable[[], None]) -> None:
+            if message.sha256 and (wrong := wrong_digest(message, hashlib.sha256(body).hexdigest())) is not None:
+                release()
+                self._begin(self._refuse(queue, incoming, wrong))
+            else:
+                self._gathering.take(Small(message, body, incoming, release))
+
+        if not message.size:
+            arrived(b"", lambda: None)
+            return DroppedBody()
+        return WholeBody(message.size, memory=self._memory, proceed=incoming.lane.proceed, done=arrived)
+
+    async def _refuse(self, queue: str, incoming: Incoming, why: Rejected) -> None:
+        """Announce why, then let the broker dead-letter the message itself, body and all."""
+        refused = Refused(queue, incoming.routing_key, incoming.properties, incoming.size, why)
+        try:
+            await self._outlets.announce(self._outlets.hold(), refused)
+            incoming.lane.reject(incoming.tag)
+        except HeldTooLong as error:
+            incoming.lane.abort(f"a rejection was {error}")
+        except LaneClosed as error:
+            _log.info("rejected message comes again", queue=queue, reason=str(error))

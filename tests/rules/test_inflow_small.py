@@ -1,0 +1,54 @@
+"""A small body in one piece: it comes once and whole or not at all, and holds granted memory only."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.memory import Memory
+from tests.support.bodies import Whole, content_of
+
+LOST = ConnectionError("cut")
+
+
+@pytest.mark.parametrize(("size", "step"), [(1, 1), (2, 1), (100, 7), (100, 100)])
+def test_a_small_body_comes_once_and_whole_and_is_held_until_it_is_released(size: int, step: int) -> None:
+    memory = Memory(200)
+    whole = Whole(size, memory)
+    assert memory.held_bytes == size
+    whole.pour(content_of(size), step)
+    ((body, release),) = whole.done
+    assert body == content_of(size)
+    assert memory.held_bytes == size
+    release()
+    release()
+    assert memory.held_bytes == 0
+
+
+def test_a_small_body_waits_for_memory() -> None:
+    memory = Memory(100)
+    other = memory.request(60, lambda: None, buffers=False)
+    whole = Whole(50, memory)
+    assert whole.body.room() is None
+    other.cancel()
+    assert whole.proceeds == 1
+    whole.pour(content_of(50), 50)
+    assert whole.done[0][0] == content_of(50)
+
+
+@pytest.mark.parametrize("poured", [0, 1, 99])
+def test_a_small_body_that_is_lost_gives_back_its_memory_and_never_comes(poured: int) -> None:
+    memory = Memory(100)
+    whole = Whole(100, memory)
+    whole.pour(content_of(poured), 1)
+    whole.body.lose(LOST)
+    assert (memory.held_bytes, whole.done) == (0, [])
+
+
+def test_a_small_body_that_is_lost_while_it_waits_is_not_waited_for() -> None:
+    memory = Memory(100)
+    memory.request(60, lambda: None, buffers=False)
+    lost, next_one = Whole(50, memory), Whole(40, memory)
+    lost.body.lose(LOST)
+    assert next_one.proceeds == 1
+    assert next_one.body.room() is not None
+    assert lost.proceeds == 0
