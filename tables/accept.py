@@ -52,17 +52,17 @@ def take(series: Series, staged: Staged) -> tuple[Series, Taken]:
     """The series after a fact. What came first stays; the loser's blocks are remembered, to be left uncommitted."""
     if series.total_count not in (None, staged.total_count):
         return _lose(series, staged), Taken.OTHER_TOTAL
-    known = series.contents.known(staged.first, staged.count)
-    if _differing(known, staged) is not None:
+    known, said = series.contents.known(staged.first, staged.count), contents(staged)
+    if _differing(known, said) is not None:
         return _lose(series, staged), Taken.OTHER_BYTES
     if series.contents.tile(staged.first) >= staged.count:
         return series, Taken.DUPLICATE  # tiles are nested or disjoint, so this one lies within the one that is there
-    return _add(series, staged, known), Taken.NEW if None in known else Taken.DUPLICATE
+    return _add(series, staged, known, said), Taken.NEW if None in known else Taken.DUPLICATE
 
 
 def differing(series: Series, staged: Staged) -> int | None:
     """Which of the fact's ordinals, counted from 0, is the first that is known with other content."""
-    return _differing(series.contents.known(staged.first, staged.count), staged)
+    return _differing(series.contents.known(staged.first, staged.count), contents(staged))
 
 
 def excluded(series: Series) -> tuple[str, ...]:
@@ -80,8 +80,8 @@ def _is_accepted(series: Series, block_id: str) -> bool:
     return series.contents.tile(lost.first) == lost.count and lost in series.contents.blocks(lost.first, lost.count)
 
 
-def _differing(known: list[Content | None], staged: Staged) -> int | None:
-    pairs = enumerate(zip(known, contents(staged), strict=True))
+def _differing(known: list[Content | None], said: list[Content]) -> int | None:
+    pairs = enumerate(zip(known, said, strict=True))
     return next((place for place, (old, new) in pairs if old is not None and old != new), None)
 
 
@@ -94,7 +94,7 @@ def _lose(series: Series, staged: Staged) -> Series:
     return replace(series, lost=series.lost | set(staged_ids(staged)))
 
 
-def _add(series: Series, staged: Staged, known: list[Content | None]) -> Series:
+def _add(series: Series, staged: Staged, known: list[Content | None], said: list[Content]) -> Series:
     """Accept the fact: what it brings is counted, and the tiles that lie within it leave the part for its own."""
     own = block_ids(staged)
     nested = [str(block) for block in series.contents.blocks(staged.first, staged.count) if block.nsub]
@@ -113,6 +113,6 @@ def _add(series: Series, staged: Staged, known: list[Content | None]) -> Series:
         received=series.received | ordinals.interval(staged.first, staged.count),
         received_count=series.received_count + len(fresh),
         bytes=series.bytes + sum(fresh),
-        contents=series.contents.with_tile(staged.first, contents(staged), staged.blocks),
+        contents=series.contents.with_tile(staged.first, said, staged.blocks),
         parts={**series.parts, part: tally},
     )
