@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from bridge.checksums import Piece
 from bridge.memory import BUFFER_BYTES, Grant, Memory, Request
+
+WHOLE_OVERHEAD_BYTES: Final = 1_024
+"""What the objects around a small body take, which may be more than the body itself."""
 
 
 class SubBlock:
@@ -129,7 +133,7 @@ class WholeBody:
         self._bytes = bytearray()
         self._filled = 0
         self._done = done
-        self._request = memory.request(size, proceed, buffers=False)
+        self._request = memory.request(size + WHOLE_OVERHEAD_BYTES, proceed, buffers=False)
 
     def room(self) -> memoryview | None:
         """All that is not filled yet."""

@@ -7,6 +7,7 @@ finish: nobody holds one part while waiting for another, so there is no deadlock
 
 from __future__ import annotations
 
+import mmap
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -69,6 +70,7 @@ class Memory:
         self.limit_bytes = limit_bytes
         self._free_bytes = limit_bytes
         self._buffers: list[memoryview] = []
+        """Free ones. They take memory too, so they count as soon as others need it."""
         self._waiting: deque[Request] = deque()
 
     @property
@@ -110,13 +112,18 @@ class Memory:
         and looks the same under any load.
         """
         for _ in range(min(size, self.limit_bytes) // BUFFER_BYTES - len(self._buffers)):
-            self._buffers.append(memoryview(bytearray(b"\1") * BUFFER_BYTES))
+            self._buffers.append(_buffer())
+            self._buffers[-1][:] = b"\1" * BUFFER_BYTES
 
     def _grant(self, request: Request) -> Grant:
         self._free_bytes -= request.charged
         while len(self._buffers) < request.buffers:
-            self._buffers.append(memoryview(bytearray(BUFFER_BYTES)))
-        return Grant(self, request.charged, tuple(self._buffers.pop() for _ in range(request.buffers)))
+            self._buffers.append(_buffer())
+        grant = Grant(self, request.charged, tuple(self._buffers.pop() for _ in range(request.buffers)))
+        idle = len(self._buffers) - self._free_bytes // BUFFER_BYTES
+        if idle > 0:
+            del self._buffers[:idle]
+        return grant
 
     def _give_back(self, grant: Grant) -> None:
         self._free_bytes += grant.charged
@@ -128,3 +135,8 @@ class Memory:
         while self._waiting and self._waiting[0].charged <= self._free_bytes:
             request = self._waiting.popleft()
             request.fulfil(self._grant(request))
+
+
+def _buffer() -> memoryview:
+    # Mapped, and not from the heap: what is dropped goes back to the operating system at once.
+    return memoryview(mmap.mmap(-1, BUFFER_BYTES))

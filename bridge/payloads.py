@@ -20,7 +20,8 @@ from bridge.contract.events import PayloadsStaged
 from bridge.contract.inbound import SMALL_PAYLOAD_BYTES, PayloadMessage, Rejected
 from bridge.envelope import parse_payload
 from bridge.frames import Body
-from bridge.gathering import LINGER_S, Gathering, Small
+from bridge.gathering import Gathering
+from bridge.hand import LINGER_S, Small
 from bridge.hold import HeldTooLong
 from bridge.inflow import StreamedBody, WholeBody
 from bridge.lane import DroppedBody, Incoming, LaneClosed
@@ -45,6 +46,7 @@ class PayloadIntake:
         self._memory = memory
         self._settings = settings
         self._crash = crash
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._gathering = Gathering(outlets, self._begin)
 
@@ -111,7 +113,7 @@ class PayloadIntake:
                 release()
                 self._begin(self._refuse(queue, incoming, wrong))
             else:
-                self._gathering.take(Small(message, body, incoming, release))
+                self._gathering.take(Small(message, body, incoming.lane, incoming.tag, release, self._loop.time()))
 
         if not message.size:
             arrived(b"", lambda: None)

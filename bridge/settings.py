@@ -72,8 +72,9 @@ class BridgeSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings
     none, lanes wait."""
     blocks_in_flight: int = Field(2, ge=1, le=16)
     """Blocks of one large payload in memory at once: one is being received while the others are being stored."""
-    small_prefetch: int = Field(4_096, ge=1, le=65_535)
-    """Small payloads in hand at once: the more, the more neighbours are found that share a block."""
+    small_prefetch: int = Field(65_535, ge=1, le=65_535)
+    """Small payloads in hand at once, as far as `memory_mb` lets them: the more, the more neighbours share a block.
+    Less where a crash must not bring back as many."""
     header_prefetch: int = Field(16, ge=1, le=1_000)
     """Headers in hand at once, of 1 MiB at most each."""
     payload_max_bytes: int = Field(PAYLOAD_MAX_BYTES, ge=1, le=PAYLOAD_MAX_BYTES)

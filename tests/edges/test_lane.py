@@ -79,7 +79,7 @@ async def test_bodies_of_every_size_arrive_within_their_memory(
     assert [incoming.size for incoming in reader.incoming] == SIZES
     assert not any(incoming.redelivered for incoming in reader.incoming)
     await reader.finished()
-    assert memory.most == 16 * MIB, "the two blocks of one body"
+    assert memory.most <= 16 * MIB, "the two blocks of one body"
 
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["fast", "stalls"])
@@ -92,7 +92,7 @@ async def test_the_largest_body_needs_no_more_memory_than_two_blocks(
     closing.append(await open_lane(url, queue, reader))
     await eventually(lambda: reader.digests, 60)
     assert reader.digests == digests_of([LARGEST])
-    assert memory.most == 16 * MIB
+    assert memory.most <= 16 * MIB
     await reader.finished()
 
 

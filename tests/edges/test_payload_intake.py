@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bridge import gathering as gathering_module
+from bridge import hand as hand_module
 from bridge import hold as hold_module
 from bridge import lanes as lanes_module
 from bridge.blobs import BlobsUnavailable
@@ -157,7 +157,7 @@ async def test_a_mistake_of_ours_ends_the_process_and_acknowledges_nothing(size:
 
 
 async def test_who_ends_finishes_what_he_has_in_hand(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering_module, "LINGER_S", 0.05)
+    monkeypatch.setattr(hand_module, "LINGER_S", 0.05)
     lane = await bridge.lane()
     bridge.storage_fails = 4
     bridge.broker.send(*payload(1, content_of(LARGE)), *payload(2, b"small", ordinal=2))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import gathering as module
+from bridge import hand as hand_module
 from bridge import hold as hold_module
 from bridge.contract.inbound import Trace
 from bridge.gathering import EVENT_ORDINALS_MAX, REQUESTS_MAX
@@ -17,7 +18,7 @@ from tests.support.gathered import Gathered, content_of
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINGER_S", 0.001)
+    monkeypatch.setattr(hand_module, "LINGER_S", 0.001)
     monkeypatch.setattr(hold_module, "PAUSE_FIRST_S", 0.0)
 
 
@@ -44,8 +45,8 @@ async def test_a_series_that_comes_in_order_needs_few_blocks() -> None:
 async def test_a_shuffled_series_becomes_the_same_blocks_when_it_is_all_in_hand(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "LINGER_S", 0.05)
-    monkeypatch.setattr(module, "LINGER_MAX_S", 60.0)  # or a slow machine would begin before the last has come
+    monkeypatch.setattr(hand_module, "LINGER_S", 0.05)
+    monkeypatch.setattr(hand_module, "LINGER_MAX_S", 60.0)  # or a slow machine would begin before the last has come
     bridge = Gathered()
     lanes = [bridge.lane() for _ in range(3)]
     ordinals = list(range(1, 1_001))
@@ -61,28 +62,9 @@ async def test_a_shuffled_series_becomes_the_same_blocks_when_it_is_all_in_hand(
 async def test_a_complete_window_waits_for_nobody() -> None:
     bridge = Gathered()
     bridge.take(bridge.lane(), 1, total_count=1)
-    (hand,) = bridge.gathering._hands.values()
-    assert hand.working
+    assert bridge.gathering._working == {"t-1"}
     await bridge.settle()
     bridge.assert_laws()
-
-
-async def test_a_window_into_which_payloads_keep_trickling_is_not_waited_for_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "LINGER_S", 1_000.0)
-    monkeypatch.setattr(module, "LINGER_MAX_S", 0.01)
-    bridge = Gathered()
-    bridge.take(bridge.lane(), 1)
-    (hand,) = bridge.gathering._hands.values()
-    (window,) = hand.windows.values()
-    assert window.ripe_at == window.began + 0.01
-    bridge.take(bridge.lane(), 2)
-    assert window.ripe_at == window.began + 0.01 < window.grew + 1_000
-    bridge.gathering._work("t-1")  # as its timer does, which waits for what may come behind one payload
-    await bridge.settle()
-    bridge.assert_laws()
-    assert bridge.requests == 1
 
 
 async def test_what_comes_while_a_batch_is_under_way_makes_the_next_one() -> None:
@@ -239,11 +221,11 @@ arrivals = st.lists(
 
 @given(arrivals, st.integers(0, 4), st.integers(0, 4), st.integers(1, 4))
 async def test_whatever_comes_is_stored_then_reported_then_acknowledged_once(
-    arrivals: list[tuple[str, str, int, int, int, bool]], storage_fails: int, kafka_fails: int, windows_max: int
+    arrivals: list[tuple[str, str, int, int, int, bool]], storage_fails: int, kafka_fails: int, requests_max: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BATCH_WINDOWS_MAX", windows_max)
-        patch.setattr(module, "LINGER_S", 0.0)
+        patch.setattr(hand_module, "BATCH_REQUESTS_MAX", requests_max)
+        patch.setattr(hand_module, "LINGER_S", 0.0)
         patch.setattr(hold_module, "PAUSE_FIRST_S", 0.0)
         bridge = Gathered()
         bridge.storage_fails, bridge.kafka_fails = storage_fails, kafka_fails

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bridge import gathering as module
+from bridge import hand as hand_module
 from bridge import hold as hold_module
 from bridge.blobs import BlobsUnavailable
 from bridge.hold import FAILURES_MAX
@@ -17,7 +17,7 @@ ALWAYS = 1 << 30
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINGER_S", 0.001)
+    monkeypatch.setattr(hand_module, "LINGER_S", 0.001)
     monkeypatch.setattr(hold_module, "PAUSE_FIRST_S", 0.0)
 
 
@@ -100,7 +100,7 @@ async def test_how_long_payloads_are_held_counts_from_the_first_that_arrived() -
     bridge.storage_fails = ALWAYS
     bridge.take(lane, 1, total_count=2)
     (hand,) = bridge.gathering._hands.values()
-    (window,) = hand.windows.values()
+    (window,) = hand._windows.values()
     window.payloads[1].arrived -= 61
     bridge.take(lane, 2, total_count=2)
     async with asyncio.timeout(5):

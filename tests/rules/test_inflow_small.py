@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from bridge import inflow as inflow_module
 from bridge.memory import Memory
 from tests.support.bodies import Whole, content_of
 
 LOST = ConnectionError("cut")
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflow_module, "WHOLE_OVERHEAD_BYTES", 0)
+
+
+def test_the_objects_around_a_small_body_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflow_module, "WHOLE_OVERHEAD_BYTES", 1_000)
+    memory = Memory(2_000)
+    Whole(10, memory)
+    assert memory.held_bytes == 1_010
 
 
 @pytest.mark.parametrize(("size", "step"), [(1, 1), (2, 1), (100, 7), (100, 100)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -119,14 +120,26 @@ def test_buffers_are_used_again() -> None:
     assert len(seen) == LIMIT // BUFFER
 
 
-@pytest.mark.parametrize("touched", [0, 1, 8, LIMIT, 10 * LIMIT])
-def test_touched_memory_is_what_is_granted_and_no_more_than_the_limit(touched: int) -> None:
-    memory = Memory(LIMIT)
-    memory.touch(touched)
-    memory.touch(touched)
+@pytest.mark.parametrize("touched", [0, 1, 2, 5, 50])
+def test_touched_memory_is_what_is_granted_and_no_more_than_the_limit(
+    touched: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = resource.getpagesize()
+    monkeypatch.setattr(module, "BUFFER_BYTES", 2 * page)
+    memory = Memory(10 * page)
+    memory.touch(touched * 2 * page)
+    memory.touch(touched * 2 * page)
     assert memory.held_bytes == 0
-    buffers = granted(memory.request(LIMIT, nothing, buffers=True)).buffers
-    assert sum(bytes(buffer) == b"\1" * BUFFER for buffer in buffers) == min(touched, LIMIT) // BUFFER
+    buffers = granted(memory.request(10 * page, nothing, buffers=True)).buffers
+    assert sum(buffer[0] == buffer[page] == 1 for buffer in buffers) == min(touched, 5)
+
+
+def test_free_buffers_are_dropped_as_soon_as_others_need_their_memory() -> None:
+    memory = Memory(LIMIT)
+    granted(memory.request(LIMIT, nothing, buffers=True)).release()
+    for _ in range(LIMIT):
+        memory.request(1, nothing, buffers=False)
+    assert memory._buffers == []
 
 
 class Wish:
@@ -205,6 +218,7 @@ class MemoryMachine(RuleBasedStateMachine):
         assert self.memory.held_bytes == sum(grant.charged for grant in held) <= LIMIT
         buffers = [id(buffer) for grant in held for buffer in grant.buffers]
         assert len(set(buffers)) == len(buffers), "two hold the same buffer"
+        assert len(self.memory._buffers) * BUFFER <= LIMIT - self.memory.held_bytes, "free ones are memory too"
 
     @invariant()
     def nobody_is_overtaken(self) -> None:

@@ -19,10 +19,11 @@ CHARGED = 12
 
 
 @contextmanager
-def small_buffers() -> Iterator[None]:
+def small_buffers(size: int = BUFFER) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inflow, "BUFFER_BYTES", BUFFER)
-        patch.setattr(memory, "BUFFER_BYTES", BUFFER)
+        patch.setattr(inflow, "BUFFER_BYTES", size)
+        patch.setattr(memory, "BUFFER_BYTES", size)
+        patch.setattr(inflow, "WHOLE_OVERHEAD_BYTES", 1)
         yield
 
 

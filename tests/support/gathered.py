@@ -13,7 +13,8 @@ from bridge.checksums import Piece, crc64, hex16
 from bridge.contract.events import PayloadsStaged, Staged
 from bridge.contract.inbound import PayloadMessage, Trace
 from bridge.facts import FactsUnavailable
-from bridge.gathering import Gathering, Small
+from bridge.gathering import Gathering
+from bridge.hand import Small
 from bridge.lane import LaneClosed
 from bridge.layout import BlockId, part_name, part_of
 from bridge.memory import Memory
@@ -128,7 +129,9 @@ class Gathered:
         self.taken[lane, incoming.tag] = message, content
         grant = self.memory.request(len(content), lambda: None, buffers=False).grant
         assert grant is not None
-        self.gathering.take(Small(message, content, incoming, grant.release))
+        self.gathering.take(
+            Small(message, content, incoming.lane, incoming.tag, grant.release, asyncio.get_running_loop().time())
+        )
 
     async def settle(self) -> None:
         """Everything that was taken is done with, one way or the other."""
