@@ -178,6 +178,10 @@ class AmqpConnection(asyncio.BufferedProtocol):
             step()
         except FrameError as error:
             self.abort(str(error))
+        except Exception as error:
+            # Whoever called, it may be somebody who gave memory back: a lane must not stay open and paused for ever.
+            self.abort(f"a mistake of ours: {error!r}")
+            raise
         if self._reader.starved and not self._paused and self._why is None:
             self._paused = True
             self._live().pause_reading()

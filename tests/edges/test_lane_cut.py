@@ -150,6 +150,32 @@ async def test_a_lane_that_is_cut_while_it_has_no_room_is_closed_when_it_goes_on
         assert inbox.bodies[0].lost is why
 
 
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_mistake_of_ours_ends_the_lane_whoever_let_it_go_on(paused: bool) -> None:
+    mistakes: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: mistakes.append(context))
+
+    class Mistaken(Inbox):
+        def accept(self, incoming: Incoming) -> Body:
+            if incoming.tag == 2:
+                raise ZeroDivisionError
+            return super().accept(incoming)
+
+    async with ScriptedBroker() as broker:
+        inbox = Mistaken()
+        inbox.stalls = paused
+        lane = await broker.open_lane(inbox)
+        broker.send(*message(1, b"one"), *message(2, b"two"))
+        await eventually(lambda: inbox.bodies)
+        if paused:
+            inbox.stalls = False
+            with pytest.raises(ZeroDivisionError):
+                lane.proceed()
+        async with asyncio.timeout(5):
+            assert "ZeroDivisionError" in str(await lane.wait_closed())
+    assert len(mistakes) == (not paused), "nobody hears of it"
+
+
 # Anything at all
 
 VALID = b"".join([*message(1, CONTENT, 100), *message(2, b""), *message(3, b"x", headers={"n": 1})])

@@ -29,7 +29,7 @@ async def test_a_lane_sends_heartbeats_and_lives_while_it_has_no_room_and_reads_
         inbox = Inbox()
         inbox.stalls = True
         lane = await broker.open_lane(inbox, "heartbeat=60")
-        broker.send(*message(1, BODY))
+        broker.send(*message(1, b"all of it comes before there is room, and nothing behind it"))
         await eventually(lambda: broker.heartbeats >= 7)  # three seconds and a half
         assert not lane.closed
         inbox.stalls = False

@@ -41,7 +41,7 @@ async def bridge() -> AsyncIterator[Bridge]:
 @pytest.fixture
 async def hasty() -> AsyncIterator[Bridge]:
     """One that holds nothing for long."""
-    bridge = Bridge(0.05)
+    bridge = Bridge(0.3)
     async with bridge.broker:
         yield bridge
     assert bridge.crashes == []

@@ -36,7 +36,7 @@ async def test_trouble_that_passes_costs_attempts_and_nothing_else(system: str, 
 
 @pytest.mark.parametrize("system", ["storage", "kafka"])
 async def test_trouble_that_lasts_closes_the_lanes_and_acknowledges_nothing(system: str) -> None:
-    bridge = Gathered(hold_max_s=0.02)
+    bridge = Gathered(hold_max_s=0.3)
     lanes = [bridge.lane() for _ in range(2)]
     bystander = bridge.lane()
     setattr(bridge, f"{system}_fails", ALWAYS)
@@ -51,7 +51,7 @@ async def test_trouble_that_lasts_closes_the_lanes_and_acknowledges_nothing(syst
 
 
 async def test_one_block_that_is_not_stored_keeps_its_whole_batch_from_being_reported() -> None:
-    bridge = Gathered(hold_max_s=0.02)
+    bridge = Gathered(hold_max_s=0.3)
     lane = bridge.lane()
     store = bridge.blobs.stage_block
 
@@ -81,7 +81,7 @@ async def test_a_lane_that_is_gone_keeps_no_other_from_being_acknowledged() -> N
 
 
 async def test_what_comes_after_a_batch_was_given_up_is_a_batch_of_its_own() -> None:
-    bridge = Gathered(hold_max_s=0.02)
+    bridge = Gathered(hold_max_s=0.3)
     bridge.storage_fails = ALWAYS
     first, second = bridge.lane(), bridge.lane()
     bridge.take(first, 1, total_count=2)
