@@ -38,14 +38,19 @@ class Lanes:
         accept: Callable[[Incoming], Body],
         name: str,
         storage: Breaker,
+        crash: Callable[[Exception], None],
     ) -> None:
-        """`prefetch` and `accept` as for `Lane.open`; while `storage` is sick, lanes are opened slowly."""
+        """`prefetch` and `accept` as for `Lane.open`; while `storage` is sick, lanes are opened slowly.
+
+        `crash` ends the process, for what can only be a mistake of ours: nobody would open that lane any more.
+        """
         self._address = address
         self._queue = queue
         self._prefetch = prefetch
         self._accept = accept
         self._names = [f"{name} {queue} {number}" for number in range(1, count + 1)]
         self._storage = storage
+        self._crash = crash
         self._open: dict[str, Lane] = {}
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -54,6 +59,8 @@ class Lanes:
         for name in self._names:
             self._open[name] = await self._lane(name)
         self._keepers = [asyncio.create_task(self._keep(name)) for name in self._names]
+        for keeper in self._keepers:
+            keeper.add_done_callback(self._ended)
 
     def drain(self) -> None:
         """Take nothing new, and open nothing."""
@@ -67,6 +74,10 @@ class Lanes:
         self.drain()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         await asyncio.gather(*(lane.close() for lane in self._open.values()))
+
+    def _ended(self, keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled() and isinstance(error := keeper.exception(), Exception):
+            self._crash(error)
 
     async def _keep(self, name: str) -> None:
         pause_s = PAUSE_FIRST_S

@@ -17,6 +17,7 @@ from mode import Service
 from bridge import topology
 from bridge.amqp_address import AmqpAddress
 from bridge.azure_blobs import AzureBlobs
+from bridge.broker_check import check_broker
 from bridge.decoding import decode_whatever_comes
 from bridge.facts import Facts
 from bridge.headers import HeaderIntake
@@ -74,12 +75,14 @@ class Bridge(Service):
                 accept=partial(payloads.accept, queue),
                 name=f"brh bridge {self._name}",
                 storage=outlets.storage,
+                crash=self._broken,
             )
             try:
                 await lanes.start()
             except (LaneClosed, OSError) as error:
                 raise SettingsError(f"queue {queue} cannot be consumed ({error}): run `brh setup`") from error
             self._lanes.append(lanes)
+        self.add_future(check_broker(settings.rabbitmq_management_url))  # whoever does not answer must not delay us
         _log.info("bridge is consuming", lanes=settings.lanes, memory_mb=settings.memory_mb)
 
     async def on_stop(self) -> None:

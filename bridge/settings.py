@@ -38,6 +38,8 @@ class AmqpSettings(_Settings):
     """RabbitMQ."""
 
     amqp_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+    rabbitmq_management_url: SecretStr | None = None
+    """Its management API, with user and password; only asked whether the broker's limits suit large messages."""
 
 
 class KafkaSettings(_Settings):

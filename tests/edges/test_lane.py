@@ -219,7 +219,9 @@ async def test_a_lane_that_an_operator_closes_is_opened_again_and_its_message_co
     monkeypatch.setattr(lanes_module, "PAUSE_FIRST_S", 0.01)
     reader, address = Reader(WatchedMemory(24 * MIB)), AmqpAddress.parse(SecretStr(virtual_host.url))
     storage = Breaker("storage", OSError)
-    lanes = Lanes(address, queue, count=1, prefetch=1, accept=reader.accept, name="bridge", storage=storage)
+    lanes = Lanes(
+        address, queue, count=1, prefetch=1, accept=reader.accept, name="bridge", storage=storage, crash=pytest.fail
+    )
     reader.acks = False
     await publish(virtual_host.url, queue, [9 * MIB])
     await lanes.start()

@@ -184,7 +184,14 @@ async def test_who_ends_does_not_wait_for_ever(bridge: Bridge) -> None:
 async def test_a_bridge_that_gave_everything_back_comes_back_when_storage_does(hasty: Bridge) -> None:
     storage = hasty.outlets.storage
     lanes = Lanes(
-        hasty.broker.address(), "queue", count=1, prefetch=1, accept=hasty.accept, name="bridge", storage=storage
+        hasty.broker.address(),
+        "queue",
+        count=1,
+        prefetch=1,
+        accept=hasty.accept,
+        name="bridge",
+        storage=storage,
+        crash=pytest.fail,
     )
     await lanes.start()
     hasty.storage_fails = ALWAYS

@@ -75,10 +75,22 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 
 @pytest.fixture
-async def lanes(broker: Broker, storage: Breaker) -> AsyncIterator[Lanes]:
+def mistakes() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+async def lanes(broker: Broker, storage: Breaker, mistakes: list[Exception]) -> AsyncIterator[Lanes]:
     address = AmqpAddress.parse(SecretStr("amqp://host/"))
     lanes = Lanes(
-        address, "queue", count=2, prefetch=1, accept=lambda _: pytest.fail("no message"), name="us", storage=storage
+        address,
+        "queue",
+        count=2,
+        prefetch=1,
+        accept=lambda _: pytest.fail("no message"),
+        name="us",
+        storage=storage,
+        crash=mistakes.append,
     )
     yield lanes
     await lanes.stop()
@@ -118,6 +130,16 @@ async def test_a_lane_that_closes_is_opened_again_and_the_others_are_left_alone(
         await until(lambda opened=opened: len(broker.opened) == opened)
         assert broker.opened[-1].name == "us queue 2"
     assert broker.opened[0].calls == []
+
+
+async def test_a_mistake_of_ours_ends_the_process_and_not_just_a_lane(
+    lanes: Lanes, broker: Broker, mistakes: list[Exception]
+) -> None:
+    await lanes.start()
+    broker.refusals = [ZeroDivisionError()]
+    broker.opened[0].end()
+    await until(lambda: bool(mistakes))
+    assert isinstance(mistakes[0], ZeroDivisionError)
 
 
 async def test_a_lane_is_tried_again_until_it_can_be_opened(lanes: Lanes, broker: Broker) -> None:
