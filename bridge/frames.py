@@ -39,7 +39,10 @@ class Body(Protocol):
     """Where the body of one message goes."""
 
     def room(self) -> memoryview | None:
-        """Memory for the next bytes, at least one; None: there is none now, `proceed` has to be called later."""
+        """Memory for the next bytes, at least one; None: there is none now, `proceed` has to be called later.
+
+        An empty body is asked too, once, and then told that nothing was written: so every message can be kept waiting.
+        """
         ...
 
     def filled(self, count: int) -> None:
@@ -51,6 +54,23 @@ class Body(Protocol):
         ...
 
 
+class DroppedBody:
+    """Bytes that nobody wants: received all the same, since the next message comes behind them."""
+
+    _scratch = memoryview(bytearray(FRAME_MAX_BYTES))
+    """Written to by all and read by nobody."""
+
+    def room(self) -> memoryview | None:
+        """The same memory each time."""
+        return self._scratch
+
+    def filled(self, count: int) -> None:
+        """Nothing to do."""
+
+    def lose(self, why: Exception) -> None:
+        """Nothing to do."""
+
+
 class Receiver(Protocol):
     """Whom the frames are for."""
 
@@ -59,7 +79,7 @@ class Receiver(Protocol):
         ...
 
     def on_message(self, deliver: commands.Basic.Deliver, size: int, properties: commands.Basic.Properties) -> Body:
-        """A message of `size` bytes begins; asked for no room when that is 0. Unreadable properties are all None."""
+        """A message of `size` bytes begins. Unreadable properties are all None."""
         ...
 
 
@@ -123,14 +143,18 @@ class FrameReader:
             self._start, self._end = 0, rest
 
     def _step(self) -> bool:
-        """Take one frame, or what there is of a body. False: more bytes are needed."""
+        """Take one frame, or what there is of a body. False: more bytes are needed, or more room."""
         available = self._end - self._start
         if self._frame_left:
             return available > 0 and self._copy(available)
         if self._end_due:
             return available > 0 and self._finish_frame(self._start)
-        if available < _PREFIX.size:
-            return False
+        if self._body is not None and not self._body_left:
+            return self._finish_empty(self._body)
+        return available >= _PREFIX.size and self._frame(available)
+
+    def _frame(self, available: int) -> bool:
+        """Take one whole frame, or the beginning of a body's."""
         kind, channel, size = _PREFIX.unpack_from(self._read, self._start)
         if size + _OVERHEAD > FRAME_MAX_BYTES:
             raise FrameError(f"a frame of {size} bytes is larger than negotiated")
@@ -211,6 +235,13 @@ class FrameReader:
         except _UNREADABLE:
             # A producer wrote it and the broker took it, so it is a bad message and not a bad connection.
             content.properties = commands.Basic.Properties()
-        body = self._receiver.on_message(deliver, size, content.properties)
-        if size:
-            self._body, self._body_left = body, size
+        self._body = self._receiver.on_message(deliver, size, content.properties)
+        self._body_left = size
+
+    def _finish_empty(self, body: Body) -> bool:
+        if body.room() is None:
+            self.starved = True
+            return False
+        self._body = None
+        body.filled(0)
+        return True

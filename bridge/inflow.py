@@ -12,10 +12,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from bridge.checksums import Piece
+from bridge.frames import DroppedBody
 from bridge.memory import BUFFER_BYTES, Grant, Memory, Request
 
 WHOLE_OVERHEAD_BYTES: Final = 1_024
 """What the objects around a small body take, which may be more than the body itself."""
+
+REFUSAL_BYTES: Final = 8_192
+"""What a refusal that is being announced takes: the properties of its message, the event, and their objects."""
 
 
 class SubBlock:
@@ -151,4 +155,20 @@ class WholeBody:
 
     def lose(self, why: Exception) -> None:
         """The rest will not come."""
+        self._request.cancel()
+
+
+class RefusedBody(DroppedBody):
+    """The body of a message that is refused: dropped, and kept waiting while there is no memory for the refusal."""
+
+    def __init__(self, *, memory: Memory, proceed: Callable[[], None]) -> None:
+        """Ask for the memory."""
+        self._request = memory.request(REFUSAL_BYTES, proceed, buffers=False)
+
+    def room(self) -> memoryview | None:
+        """The same memory each time, once the refusal may be held."""
+        return super().room() if self._request.grant is not None else None
+
+    def release(self) -> None:
+        """The refusal is announced, or given up."""
         self._request.cancel()

@@ -19,11 +19,11 @@ from pamqp import commands
 from bridge.amqp_address import AmqpAddress
 from bridge.amqp_connection import AmqpConnection, LaneClosed
 from bridge.envelope import Properties
-from bridge.frames import FRAME_MAX_BYTES, Body
+from bridge.frames import Body, DroppedBody
 
 OPEN_TIMEOUT_S: Final = 15.0
 
-__all__ = ["DroppedBody", "Incoming", "Lane", "LaneClosed"]
+__all__ = ["Incoming", "Lane", "LaneClosed"]
 
 
 class Incoming:
@@ -52,23 +52,6 @@ class Incoming:
         )
 
 
-class DroppedBody:
-    """Bytes that nobody wants: received all the same, since the next message comes behind them."""
-
-    _scratch = memoryview(bytearray(FRAME_MAX_BYTES))
-    """Written to by all and read by nobody."""
-
-    def room(self) -> memoryview:
-        """The same memory each time."""
-        return self._scratch
-
-    def filled(self, count: int) -> None:
-        """Nothing to do."""
-
-    def lose(self, why: Exception) -> None:
-        """Nothing to do."""
-
-
 class Lane:
     """One consumer; `Lane.open` makes one that is consuming."""
 
@@ -91,7 +74,7 @@ class Lane:
             queue: must exist.
             prefetch: messages that may be in hand at once.
             accept: called with each message before its first body byte; it must not block. What it returns takes the
-                body; it is asked for no room when the message has none.
+                body, and can keep it waiting.
             name: of the connection, for the broker's operators.
 
         Raises:

@@ -23,8 +23,8 @@ from bridge.frames import Body
 from bridge.gathering import Gathering
 from bridge.hand import LINGER_S, Small
 from bridge.hold import HeldTooLong
-from bridge.inflow import StreamedBody, WholeBody
-from bridge.lane import DroppedBody, Incoming, LaneClosed
+from bridge.inflow import RefusedBody, StreamedBody, WholeBody
+from bridge.lane import Incoming, LaneClosed
 from bridge.layout import sub_block_bytes
 from bridge.memory import Memory
 from bridge.outlets import Outlets
@@ -54,8 +54,9 @@ class PayloadIntake:
         """Take a message that begins to arrive on a queue; nothing of its body is there yet."""
         message = parse_payload(incoming.properties, incoming.size, payload_max_bytes=self._settings.payload_max_bytes)
         if isinstance(message, Rejected):
-            self._begin(self._refuse(queue, incoming, message))
-            return DroppedBody()
+            refused = RefusedBody(memory=self._memory, proceed=incoming.lane.proceed)
+            self._begin(self._refuse(queue, incoming, message, refused.release))
+            return refused
         if message.size >= SMALL_PAYLOAD_BYTES:
             body = StreamedBody(
                 message.size,
@@ -96,7 +97,7 @@ class PayloadIntake:
         try:
             staged = await stage_payload(partial(self._outlets.stage_block, hold), message, body)
             if isinstance(staged, Rejected):
-                await self._refuse(queue, incoming, staged)
+                await self._refuse(queue, incoming, staged, body.end)
                 return
             await self._outlets.publish(hold, PayloadsStaged(message.transaction, (staged,), received, message.trace))
             incoming.lane.ack([incoming.tag])
@@ -110,17 +111,13 @@ class PayloadIntake:
     def _small(self, queue: str, incoming: Incoming, message: PayloadMessage) -> Body:
         def arrived(body: bytes, release: Callable[[], None]) -> None:
             if message.sha256 and (wrong := wrong_digest(message, hashlib.sha256(body).hexdigest())) is not None:
-                release()
-                self._begin(self._refuse(queue, incoming, wrong))
+                self._begin(self._refuse(queue, incoming, wrong, release))
             else:
                 self._gathering.take(Small(message, body, incoming.lane, incoming.tag, release, self._loop.time()))
 
-        if not message.size:
-            arrived(b"", lambda: None)
-            return DroppedBody()
         return WholeBody(message.size, memory=self._memory, proceed=incoming.lane.proceed, done=arrived)
 
-    async def _refuse(self, queue: str, incoming: Incoming, why: Rejected) -> None:
+    async def _refuse(self, queue: str, incoming: Incoming, why: Rejected, release: Callable[[], None]) -> None:
         """Announce why, then let the broker dead-letter the message itself, body and all."""
         refused = Refused(queue, incoming.routing_key, incoming.properties, incoming.size, why)
         try:
@@ -130,3 +127,5 @@ class PayloadIntake:
             incoming.lane.abort(f"a rejection was {error}")
         except LaneClosed as error:
             _log.info("rejected message comes again", queue=queue, reason=str(error))
+        finally:
+            release()

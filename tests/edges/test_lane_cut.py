@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pamqp import commands
 
 from bridge import frames as frames_module
-from bridge.frames import Body
+from bridge.frames import Body, DroppedBody
 from bridge.inflow import StreamedBody
-from bridge.lane import DroppedBody, Incoming, LaneClosed
+from bridge.lane import Incoming, LaneClosed
 from bridge.memory import Memory
 from tests.support.bodies import BLOCK, CHARGED, small_buffers
 from tests.support.scripted_broker import Inbox, ScriptedBroker, eventually, message

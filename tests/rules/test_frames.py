@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pamqp import body, commands, frame, header, heartbeat
 from pamqp.base import Frame
 
-from bridge.frames import FRAME_MAX_BYTES, READ_BYTES, Body, FrameError, FrameReader
-from bridge.lane import DroppedBody
+from bridge.frames import FRAME_MAX_BYTES, READ_BYTES, Body, DroppedBody, FrameError, FrameReader
 
 PAYLOAD_MAX = FRAME_MAX_BYTES - 8
 
@@ -235,3 +234,18 @@ def test_damaged_frames_are_frames_or_an_error(damage: list[tuple[int, int]], st
     with suppress(FrameError):
         feed(reader, bytes(data), [step])
     assert len(reader.buffer()) <= READ_BYTES
+
+
+def test_an_empty_message_can_be_kept_waiting_as_well() -> None:
+    receiver = Receiver(stall_every=1)
+    reader = FrameReader(receiver)
+    data = b"".join([*message(1, b""), *message(2, b"abc")])
+    reader.buffer()[: len(data)] = data
+    reader.received(len(data))
+    assert reader.starved
+    assert [tag for tag, _, _ in receiver.messages] == [1], "the next one has to wait behind it"
+    for _, _, collected in receiver.messages:
+        collected.stall_every = 0
+    receiver.stall_every = 0
+    reader.proceed()
+    assert [bytes(collected.bytes) for _, _, collected in receiver.messages] == [b"", b"abc"]

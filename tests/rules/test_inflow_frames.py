@@ -14,9 +14,8 @@ from pamqp.base import Frame
 
 from bridge import frames as frames_module
 from bridge import inflow as inflow_module
-from bridge.frames import Body, FrameReader
+from bridge.frames import Body, DroppedBody, FrameReader
 from bridge.inflow import StreamedBody, WholeBody
-from bridge.lane import DroppedBody
 from bridge.memory import Memory
 from tests.support.bodies import content_of, small_buffers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge import inflow as inflow_module
+from bridge.inflow import RefusedBody
 from bridge.memory import Memory
 from tests.support.bodies import Whole, content_of
 
@@ -65,3 +66,33 @@ def test_a_small_body_that_is_lost_while_it_waits_is_not_waited_for() -> None:
     assert next_one.proceeds == 1
     assert next_one.body.room() is not None
     assert lost.proceeds == 0
+
+
+def test_an_empty_body_comes_too_and_counts_with_what_is_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflow_module, "WHOLE_OVERHEAD_BYTES", 60)
+    memory = Memory(100)
+    first, second = Whole(0, memory), Whole(0, memory)
+    assert second.body.room() is None
+    assert first.body.room() is not None
+    first.body.filled(0)
+    ((content, release),) = first.done
+    assert content == b""
+    release()
+    assert second.body.room() is not None
+
+
+def test_refusals_are_held_within_the_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflow_module, "REFUSAL_BYTES", 60)
+    memory = Memory(100)
+    calls: list[int] = []
+    first = RefusedBody(memory=memory, proceed=lambda: calls.append(1))
+    second = RefusedBody(memory=memory, proceed=lambda: calls.append(2))
+    third = RefusedBody(memory=memory, proceed=lambda: calls.append(3))
+    assert first.room() is not None
+    assert second.room() is None
+    second.release()  # its lane is gone, or it was announced all the same
+    first.release()
+    assert calls == [3]
+    assert third.room() is not None
+    third.release()
+    assert memory.held_bytes == 0

@@ -11,9 +11,9 @@ import aio_pika
 from pydantic import SecretStr
 
 from bridge.amqp_address import AmqpAddress
-from bridge.frames import Body
+from bridge.frames import Body, DroppedBody
 from bridge.inflow import StreamedBody
-from bridge.lane import DroppedBody, Incoming, Lane, LaneClosed
+from bridge.lane import Incoming, Lane, LaneClosed
 from bridge.layout import MIB
 from bridge.memory import Grant, Memory, Request
 
