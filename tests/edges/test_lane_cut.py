@@ -222,7 +222,7 @@ def test_whatever_a_broker_sends_the_lane_ends_cleanly_in_bounded_memory(data: b
         asyncio.get_running_loop().set_exception_handler(lambda _, context: mistakes.append(context))
         async with ScriptedBroker() as broker:
             taker = Bounded()
-            lane = await broker.open_lane(taker)  # type: ignore[arg-type]
+            lane = await broker.open_lane(taker)
             for start in range(0, len(data), max(step, len(data) // 20)):
                 broker.send(data[start : start + max(step, len(data) // 20)])
                 await asyncio.sleep(0)

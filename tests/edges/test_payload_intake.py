@@ -145,7 +145,7 @@ async def test_a_mistake_of_ours_ends_the_process_and_acknowledges_nothing(size:
     async def mistaken(*_: object) -> None:
         raise ZeroDivisionError
 
-    bridge.stage_block = mistaken  # type: ignore[method-assign]
+    bridge.stage_block = mistaken
     async with bridge.broker:
         lane = await bridge.lane()
         bridge.broker.send(*payload(1, content_of(size)))

@@ -58,9 +58,9 @@ async def test_one_block_that_is_not_stored_keeps_its_whole_batch_from_being_rep
     async def all_but_one(name: str, block: object, pieces: object) -> None:
         if getattr(block, "first", 0) == 5:
             raise BlobsUnavailable("storage is sick")
-        await store(name, block, pieces)  # type: ignore[arg-type]
+        await store(name, block, pieces)
 
-    bridge.blobs.stage_block = all_but_one  # type: ignore[method-assign,assignment]
+    bridge.blobs.stage_block = all_but_one
     for ordinal in (1, 3, 5):
         bridge.take(lane, ordinal, total_count=10)
     await bridge.settle()
@@ -115,7 +115,7 @@ async def test_a_mistake_of_ours_is_raised_and_acknowledges_nothing() -> None:
     async def mistaken(*_: object) -> None:
         raise ZeroDivisionError
 
-    bridge.blobs.stage_block = mistaken  # type: ignore[method-assign,assignment]
+    bridge.blobs.stage_block = mistaken
     bridge.take(lane, 1, total_count=1)
     with pytest.raises(ZeroDivisionError):
         await bridge.settle()

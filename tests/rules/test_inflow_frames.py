@@ -117,7 +117,7 @@ class Wire:
             assert self.memory.held_bytes <= self.memory.limit_bytes
 
     def _start(self, work: object) -> None:
-        self.tasks.append(asyncio.ensure_future(work))  # type: ignore[arg-type]
+        self.tasks.append(asyncio.ensure_future(work))
 
 
 sizes = st.lists(st.one_of(st.integers(0, 8), st.integers(0, 5 * BLOCK)), min_size=1, max_size=6)

@@ -31,7 +31,7 @@ class Broker:
 class Settling:
     def __init__(self, delivered: int) -> None:
         self.lane = Lane(Inbox().accept, "lane")
-        self.broker = self.lane._connection = Broker(delivered)  # type: ignore[assignment]
+        self.broker = self.lane._connection = Broker(delivered)
 
 
 @given(st.permutations(range(1, 16)), st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=12))

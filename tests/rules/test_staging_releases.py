@@ -28,7 +28,7 @@ SUB = 8 * MIB
 
 def four_blocks(sha256: str | None = "right", **options: int | Exception | None) -> tuple[PayloadMessage, SubBlocks]:
     body = body_of(4 * BLOCK)
-    return message_of(body, size=4 * SUB, sha256=sha256), SubBlocks(body, BLOCK, **options)  # type: ignore[arg-type]
+    return message_of(body, size=4 * SUB, sha256=sha256), SubBlocks(body, BLOCK, **options)
 
 
 def under_way() -> int:

@@ -76,7 +76,7 @@ class Gathered:
         self.most_requests = 0
         self._under_way = 0
         self.taken: dict[tuple[FakeLane, int], tuple[PayloadMessage, bytes]] = {}
-        outlets: Any = Outlets(self, self, self, instance="test", hold_max_s=hold_max_s)  # type: ignore[arg-type]
+        outlets: Any = Outlets(self, self, self, instance="test", hold_max_s=hold_max_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self.gathering = Gathering(outlets, self._begin)
 

@@ -43,7 +43,7 @@ class Bridge:
         self.notices: list[CloudEvent] = []
         self.crashes: list[Exception] = []
         both: Any = self
-        self.outlets = Outlets(both, both, _Notices(self), instance="test", hold_max_s=hold_max_s)  # type: ignore[arg-type]
+        self.outlets = Outlets(both, both, _Notices(self), instance="test", hold_max_s=hold_max_s)
         settings = BridgeSettings(blocks_in_flight=2, payload_max_bytes=256 * MIB)
         self.intake = PayloadIntake(self.outlets, self.memory, settings, self.crashes.append)
 
@@ -67,7 +67,7 @@ class Bridge:
         address, log = self.broker.address(), self.log
         lane = await Lane.open(address, "queue", prefetch=10, accept=self.accept, name="lane")
         send = lane._connection.send
-        lane._connection.send = lambda *sent: (log.append("settled"), send(*sent))  # type: ignore[method-assign]
+        lane._connection.send = lambda *sent: (log.append("settled"), send(*sent))
         return lane
 
     def accept(self, incoming: Incoming) -> Body:
