@@ -129,18 +129,19 @@ class Assembler:
         self._ask(owned, after, record.at)
 
     def _advance(self, transaction: Transaction, event: events.TransactionEvent, record: Record) -> Transaction:
-        """The transaction after every fact of the event; those that are new get their row."""
+        """The transaction after every fact of the event; those that change it get their row."""
         written: set[str] = set()
         for place, fact in enumerate(event.staged if isinstance(event, PayloadsStaged) else (event,)):
             key = receipts.key(transaction.id, fact)
-            if key is not None and not isinstance(fact, DeliveryRefused):
-                known = self._rows.get(key)
-                if known is not None and known["offset"] >= record.offset and key not in written:
-                    continue  # this very event again, after a crash between its row and its commit
-                if known is None and transaction.state not in FINAL:
-                    self._rows[key] = receipts.row(fact, record.offset, record.at, place)
-                    written.add(key)
-            transaction = rules.advance(transaction, fact, record.at)
+            known = self._rows.get(key) if key is not None else None
+            if known is not None and known["offset"] >= record.offset and key not in written:
+                continue  # this very event again, after a crash between its row and its commit
+            after = rules.advance(transaction, fact, record.at)
+            new = known is None and receipts.says_more(transaction, after)
+            if new and key is not None and not isinstance(fact, DeliveryRefused):
+                self._rows[key] = receipts.row(fact, record.offset, record.at, place)
+                written.add(key)
+            transaction = after
         return transaction
 
     def _tick(self, owned: _Owned, now: datetime) -> None:

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
 from tables.rules import Fact, advance, opened
@@ -67,6 +68,15 @@ def key(transaction_id: str, fact: Fact) -> str | None:
             return f"{transaction_id}/outcome"
         case DeliveryRefused():
             return None
+
+
+def says_more(before: Transaction, after: Transaction) -> bool:
+    """Whether the fact between the two is worth a row: it changed more than counters.
+
+    What changed nothing when it came changes nothing in a fold, so messages that repeat what is known, or contradict it
+    again and again, grow no table.
+    """
+    return replace(before, updated=after.updated, duplicates=after.duplicates, late=after.late) != after
 
 
 def transaction_of(row_key: str) -> str:

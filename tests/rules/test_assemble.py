@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from playbook import START, T1, core, crc64, delivered, header, payload, refused, seconds
+from playbook import START, T1, core, crc64, delivered, header, payload, refused, run, seconds
 
 from bridge.contract import events
 from bridge.contract.events import AnyEvent, Delivered, HeaderReceived, PayloadsStaged, Staged, Tick
@@ -147,6 +147,21 @@ def test_every_fact_has_one_row_and_its_duplicate_has_none(tracker: Tracker) -> 
 def test_a_payload_twice_in_one_event_is_a_duplicate(tracker: Tracker) -> None:
     tracker.tell(payload("a", 1, of=2), payload("a", 1, of=2))
     assert (len(tracker.rows), tracker.index()[T1].duplicates) == (1, 1)
+
+
+def test_a_fact_that_changes_nothing_has_no_row(tracker: Tracker) -> None:
+    tracker.tell(header(a=3, on_conflict="keep-first"))
+    tracker.tell(payload("a", 1, of=3), run("a", 1, "x", "y", of=3))
+    tracker.tell(payload("a", 1, of=3, body="z"))
+    kept = dict(tracker.rows)
+    assert len(kept) == 4, "the first contradiction is worth a row"
+    for body in range(100):
+        tracker.tell(payload("a", 1, of=3, body=f"{body}"), payload("a", 2, of=4, body=f"{body}"))
+        tracker.tell(payload(f"u{body}", 1, of=1), run("a", 1, "x", f"{body % 10}", of=3))
+        tracker.tell(header(a=3, conflicting=f"{body}"))
+    tracker.tell(payload("a", 2, of=3, body="y"))
+    assert tracker.rows == kept
+    assert tracker.index()[T1].duplicates == 2
 
 
 def test_an_outcome_is_kept_and_closes_the_transaction(tracker: Tracker) -> None:
