@@ -66,7 +66,9 @@ async def _stage(blobs: AzureBlobs, transaction: str) -> SeriesPlan:
         crc = hex16(_block(ordinal).crc64)
         series, _ = take(series, Staged(_SERIES, ordinal, 1, BLOCKS, (len(_body(ordinal)),), (crc,), (crc,)))
     parts = tuple(
-        PartPlan(number, tally.ordinals, tally.blocks, tally.bytes, digest_text(tally.digest))
+        PartPlan(
+            number, tally.ordinals, tally.blocks, tally.bytes, digest_text(tally.digest), digest_text(tally.content)
+        )
         for number, tally in sorted(series.parts.items())
     )
     return SeriesPlan(_SERIES, BLOCKS, None, parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Set
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,8 @@ try:
     settings = load(TrackerSettings)
 except SettingsError as error:
     raise SystemExit(f"tracker: {error} (bad-settings)") from None
+
+log = logging.getLogger(__name__)
 
 topics = Topics(settings.namespace, settings.partitions)
 app = HardenedApp(
@@ -56,8 +59,12 @@ class _TopicsOutbox:
 
     def deliver(self, effect: effects.Deliver) -> None:
         partition = topics.partition_of(effect.transaction)
-        key = effect.transaction.encode()
-        deliveries_topic.send_soon(key=key, value=effects.encode(effect), partition=partition)
+        key, value = effect.transaction.encode(), effects.encode(effect)
+        if len(value) > effects.EFFECT_MAX_BYTES:
+            # `tables.limits` keeps every plan below. One that is not would end worker after worker, so it stays here.
+            log.error("the delivery of %s has %d bytes and is not asked for", effect.transaction, len(value))
+            return
+        deliveries_topic.send_soon(key=key, value=value, partition=partition)
 
     def park(self, record: Record, reason: str) -> None:
         park(parked_topic, Origin(topics.events, record.partition, record.offset), record.key, record.value, reason)

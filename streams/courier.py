@@ -42,11 +42,12 @@ class Courier:
     async def deliver(self, effect: Deliver) -> Delivered | DeliveryRefused:
         """What came of the effect; every failure that may pass is a refusal, and the tracker asks again."""
         limit_s = self._settings.delivery_attempt_s
+        unclear: dict[str, tuple[int, ...]] = {}
         try:
             async with asyncio.timeout(limit_s):
                 return await self._deliver(effect)
         except Unassembled as error:
-            problem = error.problem
+            problem, unclear = error.problem, error.unclear
         except BlobsError as error:
             code = "storage-refused" if isinstance(error, BlobsRefused) else "storage-unavailable"
             problem = _problem(code, "Blob storage did not do its part", str(error), "assemble")
@@ -56,7 +57,7 @@ class Courier:
             detail = f"The attempt took longer than {limit_s:g} s."
             problem = _problem("delivery-timeout", "A delivery took too long", detail, "assemble")
         _log.warning("delivery refused", transaction=effect.transaction, code=problem.code, detail=problem.detail)
-        return DeliveryRefused(effect.transaction, effect.id, problem)
+        return DeliveryRefused(effect.transaction, effect.id, problem, unclear)
 
     async def _deliver(self, effect: Deliver) -> Delivered:
         decided = await find_outcome(self._blobs, effect.transaction)

@@ -1,9 +1,12 @@
 """Which of a blob's staged blocks are the accepted ones. Pure.
 
-A blob may hold more blocks than its plan tells of: those of payloads that lost a conflict, those of a bridge that died
-between staging and publishing, and those of payloads that were staged again within a run or outside of one. The plan
-says which ordinals are in runs, and its digest which set is meant: where there is more than one candidate, the one is
-taken that makes the digest right, and where none does, nothing is committed.
+A blob may hold more blocks than its plan tells of: those of payloads that lost a conflict or were refused, those of a
+bridge that died between staging and publishing, and those of payloads that were staged again, within a run or outside
+of one. The plan says how the ordinals are tiled, and its digest which set of blocks is meant. Where there is a choice
+nothing is tried out, for the combinations have no bound: the part is unclear, and the next plan names its blocks.
+
+A run whose block has gone may have been staged again in smaller pieces. They are as good as the run when they make the
+same bytes, which the checksum in the run's id tells.
 """
 
 from __future__ import annotations
@@ -12,111 +15,133 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, product
 from typing import Final, NamedTuple, TypeAlias
 
-import msgspec
-
 from bridge.blobs import Block
-from bridge.layout import part_ordinals
+from bridge.checksums import combine
+from bridge.layout import BlockId, marker_id, part_ordinals
 from bridge.runs import Interval
+from tables import tiling
 from tables.effects import PartPlan, block_hash, digest_text
 
-ALTERNATIVES_MAX: Final = 4_096
-"""Combinations that are tried where tiles have several candidates; more means somebody stages at random."""
+WAYS_MAX: Final = 64
+"""To make a named run of smaller pieces: it takes a lost block and conflicts within its ordinals to have two."""
 
 
-class Picked(msgspec.Struct, frozen=True):
+class Picked(NamedTuple):
     """The blocks to commit, in the order of their bytes."""
 
     blocks: tuple[Block, ...]
 
 
-class NotThere(msgspec.Struct, frozen=True):
-    """The staged blocks are not what the plan says."""
+class NotThere(NamedTuple):
+    """Some of what was accepted is not staged."""
 
     ordinals: tuple[int, ...]
-    """Of which nothing is staged; none of them, when something is staged for each but it is not what was accepted."""
+    """What has to be staged again."""
 
 
-class _Weighed(NamedTuple):
-    """A block and what it adds to the digest of its part."""
-
-    block: Block
-    digest: int
+class Unclear(NamedTuple):
+    """More is staged than the plan can tell apart: the next one has to name the blocks of this part."""
 
 
-_Candidate: TypeAlias = tuple[_Weighed, ...]
+_Way: TypeAlias = tuple[Block, ...]
 """Blocks that make one whole tile; none where it is an empty payload."""
-_BySub: TypeAlias = dict[int, list[_Weighed]]
 
 
-def pick(plan: PartPlan, total_count: int, excluded: Iterable[str], staged: Iterable[Block]) -> Picked | NotThere:
+def pick(plan: PartPlan, total_count: int, staged: Iterable[Block]) -> Picked | NotThere | Unclear:
     """The accepted blocks among those that are staged in a part's blob."""
-    tiles = _tiles(plan, total_count)
-    found = _candidates(tiles, frozenset(excluded), staged)
-    missing = [tile for tile, candidates in zip(tiles, found, strict=True) if not candidates]
-    if missing:
-        return NotThere(tuple(ordinal for tile in missing for ordinal in tile.ordinals))
-    # Where there is no choice, as nearly everywhere, a tile is added up once and not in every combination.
-    sure = _sum(candidates[0] for candidates in found if len(candidates) == 1)
-    for choice in islice(product(*(candidates for candidates in found if len(candidates) > 1)), ALTERNATIVES_MAX):
-        if _matches(plan, sure, _sum(choice)):
-            chosen = iter(choice)
-            whole = (candidates[0] if len(candidates) == 1 else next(chosen) for candidates in found)
-            return Picked(tuple(weighed.block for candidate in whole for weighed in candidate))
-    return NotThere(())
+    tiles = tiling.decode(plan.tiles, part_ordinals(plan.part, total_count))
+    shelf = _Shelf(staged)
+    if plan.named is not None:
+        named = zip(tiles, plan.named, strict=True)
+        ways = [shelf.named(tile, crc64s) for tile, crc64s in named]
+    else:
+        ways = [shelf.only(tile) for tile in tiles]
+    if shelf.missing:
+        return NotThere(tuple(shelf.missing))
+    whole = [way for way in ways if way is not None]
+    if len(whole) < len(tiles) or not _matches(plan, tiles, whole):
+        return Unclear()
+    return Picked(tuple(block for way in whole for block in way))
 
 
-class _Sum(NamedTuple):
-    blocks: int
-    bytes: int
-    digest: int
+class _Shelf:
+    """What is staged, by the tile that it could be of."""
+
+    def __init__(self, staged: Iterable[Block]) -> None:
+        self.missing: list[int] = []
+        """Ordinals of tiles that were looked for and are not there."""
+        self._blocks = {block.id: block for block in staged}
+        self._by_tile: dict[tuple[int, int], dict[int, dict[int, list[Block]]]] = {}
+        for block in self._blocks.values():
+            first, count, sub, nsub, _ = block.id.first, block.id.count, block.id.sub, block.id.nsub, block.id.crc64
+            if count == 1 or nsub == 1:  # a run is one block
+                by_sub = self._by_tile.setdefault((first, count), {}).setdefault(nsub, {})
+                by_sub.setdefault(sub, []).append(block)
+
+    def only(self, tile: Interval) -> _Way | None:
+        """The one way to make a tile; None where there is none, or a choice."""
+        own = list(islice(self._own(tile), 2))
+        if own:
+            return own[0] if len(own) == 1 else None
+        if tile.count == 1:
+            self.missing.append(tile.first)
+            return None
+        left, right = (self.only(half) for half in _halves(tile))
+        return None if left is None or right is None else left + right
+
+    def named(self, tile: Interval, crc64s: str) -> _Way | None:
+        """The blocks with these checksums; of a run whose block has gone, smaller ones that make the same bytes."""
+        checksums = [int(crc64s[at : at + 16], 16) for at in range(0, len(crc64s), 16)]
+        ids = [BlockId(tile.first, tile.count, sub, len(checksums), crc64) for sub, crc64 in enumerate(checksums)]
+        if all(block in self._blocks for block in ids or [marker_id(tile.first)]):
+            return tuple(self._blocks[block] for block in ids)
+        if tile.count > 1:
+            for way in self._pieces(tile):
+                if _crc64(way) == checksums[0]:
+                    return way
+        self.missing += tile.ordinals
+        return None
+
+    def _own(self, tile: Interval) -> Iterator[_Way]:
+        """Every way to make a tile of blocks of its own."""
+        for nsub, subs in sorted(self._by_tile.get((tile.first, tile.count), {}).items()):
+            if nsub == 0:
+                yield ()  # the marker of an empty payload: received, and nothing to commit
+            elif len(subs) == nsub:
+                yield from product(*(subs[sub] for sub in sorted(subs)))
+
+    def _pieces(self, tile: Interval) -> Iterator[_Way]:
+        """Ways to make a run of the tiles within it."""
+        left, right = (list(islice(self._ways(half), WAYS_MAX)) for half in _halves(tile))
+        return islice((one + other for one, other in product(left, right)), WAYS_MAX)
+
+    def _ways(self, tile: Interval) -> Iterator[_Way]:
+        yield from self._own(tile)
+        if tile.count > 1:
+            yield from self._pieces(tile)
 
 
-def _sum(candidates: Iterable[_Candidate]) -> _Sum:
-    blocks = size = digest = 0
-    for candidate in candidates:
-        blocks += len(candidate)
-        for weighed in candidate:
-            size += weighed.block.size
-            digest += weighed.digest
-    return _Sum(blocks, size, digest)
+def _halves(tile: Interval) -> tuple[Interval, Interval]:
+    half = tile.count // 2
+    return Interval(tile.first, half), Interval(tile.first + half, half)
 
 
-def _matches(plan: PartPlan, one: _Sum, other: _Sum) -> bool:
-    if one.blocks + other.blocks != plan.blocks or one.bytes + other.bytes != plan.bytes:
-        return False
-    return digest_text(one.digest + other.digest) == plan.digest
+def _matches(plan: PartPlan, tiles: list[Interval], ways: list[_Way]) -> bool:
+    """Whether the blocks are those of the plan, counting the pieces of a run as the run that they make."""
+    digest = blocks = 0
+    for tile, way in zip(tiles, ways, strict=True):
+        if tile.count > 1 and (len(way) != 1 or way[0].id.count != tile.count):
+            ids = [BlockId(tile.first, tile.count, 0, 1, _crc64(way))]
+        else:
+            ids = [block.id for block in way]
+        blocks += len(ids)
+        digest += sum(block_hash(str(each)) for each in ids)
+    size = sum(block.size for way in ways for block in way)
+    return (blocks, size, digest_text(digest)) == (plan.blocks, plan.bytes, plan.digest)
 
 
-def _tiles(plan: PartPlan, total_count: int) -> list[Interval]:
-    """The runs of a part and the ordinals between them, in ascending order."""
-    ordinals = part_ordinals(plan.part, total_count)
-    tiles: list[Interval] = []
-    behind = ordinals.start
-    for runs in plan.runs:
-        tiles += (Interval(ordinal, 1) for ordinal in range(behind, runs.first))
-        tiles += (Interval(first, runs.count) for first in runs.firsts)
-        behind = runs.last + runs.count
-    tiles += (Interval(ordinal, 1) for ordinal in range(behind, ordinals.stop))
-    return tiles
-
-
-def _candidates(tiles: list[Interval], excluded: frozenset[str], staged: Iterable[Block]) -> list[list[_Candidate]]:
-    """For each tile the sets of blocks that make it whole."""
-    by_tile: dict[tuple[int, int], dict[int, _BySub]] = {(tile.first, tile.count): {} for tile in tiles}
-    for block in staged:
-        by_size = by_tile.get((block.id.first, block.id.count))
-        if by_size is None or (block.id.count > 1 and block.id.nsub != 1):
-            continue  # not a tile of the plan, or a run that is not the one block that every run is
-        text = str(block.id)
-        if text not in excluded:
-            subs = by_size.setdefault(block.id.nsub, {})
-            subs.setdefault(block.id.sub, []).append(_Weighed(block, block_hash(text)))
-    return [list(islice(_whole(by_size), ALTERNATIVES_MAX)) for by_size in by_tile.values()]
-
-
-def _whole(by_size: dict[int, _BySub]) -> Iterator[_Candidate]:
-    for nsub, subs in sorted(by_size.items()):
-        if nsub == 0:
-            yield ()  # the marker of an empty payload: received, and nothing to commit
-        elif len(subs) == nsub:
-            yield from product(*(subs[sub] for sub in sorted(subs)))
+def _crc64(way: _Way) -> int:
+    crc64 = 0
+    for block in way:
+        crc64 = combine(crc64, block.id.crc64, block.size)
+    return crc64

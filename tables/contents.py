@@ -10,14 +10,12 @@ stays cheap to follow: 9 bytes an ordinal, 4 more where it is in a run, and 8 a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 from bridge.layout import BlockId, marker_id
-from tables.effects import Runs
 
 CHUNK_ORDINALS: Final = 1_024
 """A multiple of the longest run and a divisor of a part, so that no run and no edge of a part divides a chunk."""
@@ -32,7 +30,6 @@ _CRC64_BYTES: Final = 8
 _EMPTY: Final = 0x80
 """Flag in a tile's code; what is left is the bit length of the tile's count, or 0 where nothing is known."""
 _COUNT_ONLY: Final = bytes(code & ~_EMPTY for code in range(256))
-_TOUCHING_RUNS: Final = re.compile(rb"([\x02-\x7f])\1*")
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -122,19 +119,11 @@ class Contents(msgspec.Struct, frozen=True):
             step += tile or 1
         return found
 
-    def runs(self, ordinals: range) -> tuple[Runs, ...]:
-        """The runs among the tiles of a part."""
+    def counts(self, ordinals: range) -> bytes:
+        """For each ordinal of a part the bit length of the count of its tile, 0 where it is not known."""
         chunks = self.chunks[(ordinals.start - 1) // CHUNK_ORDINALS : -(-(ordinals.stop - 1) // CHUNK_ORDINALS)]
-        if not any(chunk.runs for chunk in chunks):
-            return ()
         codes = b"".join(chunk.tiles.ljust(CHUNK_ORDINALS, b"\0") for chunk in chunks).translate(_COUNT_ONLY)
-        found = []
-        # Ordinals of touching runs of equal length have equal codes, one after the other.
-        for touching in _TOUCHING_RUNS.finditer(codes):
-            count = 1 << touching[1][0] >> 1
-            first, end = ordinals.start + touching.start(), ordinals.start + touching.end()
-            found.append(Runs(count, first, end - count))
-        return tuple(found)
+        return codes[: len(ordinals)].ljust(len(ordinals), b"\0")
 
     def with_tile(self, first: int, contents: Sequence[Content], blocks: Sequence[str]) -> Contents:
         """The same and one tile more: what its ordinals contain, and the CRC-64s of its blocks in hex.

@@ -17,22 +17,8 @@ from bridge.contract.inbound import Trace
 from bridge.contract.outbound import Problem
 
 EFFECT_MAX_BYTES: Final = 4 << 20
-
-
-class Runs(msgspec.Struct, frozen=True, array_like=True):
-    """Runs of equally many ordinals, each beginning where the one before ends; in JSON three numbers."""
-
-    count: int
-    """Ordinals of each run."""
-    first: int
-    """First ordinal of the first run."""
-    last: int
-    """First ordinal of the last run."""
-
-    @property
-    def firsts(self) -> range:
-        """The first ordinal of each run."""
-        return range(self.first, self.last + 1, self.count)
+"""Of one record. No transaction reaches it: `tables.limits` bounds the parts of a plan, `tables.tiling` what is said
+of each, and `tables.plan` the blocks that are named."""
 
 
 class PartPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -44,8 +30,13 @@ class PartPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     bytes: int
     digest: str
     """32 hex digits: sum modulo 2^128 of the hashes of the accepted block ids."""
-    runs: tuple[Runs, ...] = ()
-    """In ascending order; every ordinal that is in none of them was accepted by itself."""
+    content: str
+    """32 hex digits: the same of what each ordinal contains, in whatever blocks: by it a committed part is known."""
+    tiles: str = ""
+    """See `tables.tiling`: which ordinals share a block, and which are missing."""
+    named: tuple[str, ...] | None = None
+    """Of each tile in order the CRC-64s of its blocks in a row, 16 hex digits each; none for an empty payload. Only
+    for a part that a delivery could not make out by the digest."""
 
 
 class SeriesPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -55,8 +46,6 @@ class SeriesPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     total_count: int | None
     content_type: str | None = None
     parts: tuple[PartPlan, ...] = ()
-    excluded: tuple[str, ...] = ()
-    """Ids of staged blocks that lost a conflict and must not be picked."""
 
 
 class Deliver(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
@@ -84,8 +73,13 @@ def block_hash(block_id: str) -> int:
     return int.from_bytes(blake2b(block_id.encode(), digest_size=16).digest(), "big")
 
 
+def content_hash(ordinal: int, content: bytes) -> int:
+    """What one accepted ordinal adds to the content of its part."""
+    return int.from_bytes(blake2b(ordinal.to_bytes(4, "big") + content, digest_size=16).digest(), "big")
+
+
 def digest_text(digest: int) -> str:
-    """The digest of a part as plans carry it."""
+    """Such a sum as plans carry it."""
     return f"{digest % (1 << 128):032x}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 Ordinals: TypeAlias = int
@@ -16,6 +17,14 @@ def upto(total_count: int) -> Ordinals:
 def interval(first: int, count: int) -> Ordinals:
     """The ordinals first .. first + count - 1."""
     return ((1 << count) - 1) << (first - 1)
+
+
+def of(numbers: Sequence[int]) -> Ordinals:
+    """These ordinals, given in ascending order; linear, which adding them one by one is not."""
+    bits = bytearray(numbers[-1] // 8 + 1 if numbers else 0)
+    for number in numbers:
+        bits[(number - 1) // 8] |= 1 << (number - 1) % 8
+    return int.from_bytes(bits, "little")
 
 
 def ranges(ordinals: Ordinals, limit: int) -> tuple[tuple[tuple[int, int], ...], bool]:

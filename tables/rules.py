@@ -25,12 +25,13 @@ from typing import Final, TypeAlias, assert_never
 from msgspec.structs import replace
 
 from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
-from bridge.contract.inbound import Header
+from bridge.contract.inbound import SERIES_MAX, Header
 from bridge.contract.outbound import Problem, rfc3339
 from tables.accept import Taken, differing, take
 from tables.contents import Contents
 from tables.effects import Deliver, delivery_id
-from tables.plan import plan
+from tables.limits import too_many_payloads, too_many_series
+from tables.plan import plans
 from tables.transaction import FINAL, Series, Settled, State, Transaction, Verdict
 
 Fact: TypeAlias = HeaderReceived | Staged | Delivered | DeliveryRefused
@@ -84,7 +85,6 @@ def due(transaction: Transaction, now: datetime) -> tuple[Deliver, ...]:
     if transaction.state is not State.SENDING_COMPLETION or transaction.verdict is None or (again and now < again):
         return ()
     verdict = transaction.verdict
-    names = [spec.type for spec in transaction.header.series] if transaction.header else sorted(transaction.series)
     return (
         Deliver(
             id=delivery_id(transaction.id, verdict.outcome),
@@ -92,7 +92,7 @@ def due(transaction: Transaction, now: datetime) -> tuple[Deliver, ...]:
             transaction_type=transaction.transaction_type,
             outcome=verdict.outcome,
             created=transaction.created,
-            series=tuple(plan(name, transaction.series[name], verdict) for name in names),
+            series=plans(transaction, verdict),
             header_received=transaction.header_received,
             problem=verdict.problem,
             reply_to=transaction.reply_to,
@@ -121,7 +121,8 @@ def _take(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
         case Staged():
             transaction = _payload(transaction, fact, now)
             # Only a series that is now complete, or a contradiction, can change the verdict.
-            worth_judging = transaction.series[fact.series].complete or transaction.conflict
+            series = transaction.series.get(fact.series)
+            worth_judging = (series and series.complete) or transaction.conflict
             return _judge(transaction, now) if worth_judging else transaction
         case Delivered():
             return _settle(transaction, fact)
@@ -129,7 +130,10 @@ def _take(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
             verdict = transaction.verdict
             if verdict is None or fact.delivery != delivery_id(transaction.id, verdict.outcome):
                 return transaction  # of a delivery that is not wanted: it says nothing about the one that is
-            return replace(transaction, refusals=transaction.refusals + 1, refused=now, problem=fact.problem)
+            # What was asked for stays named while another try fails for something else.
+            unclear = fact.unclear or transaction.unclear
+            refusals = transaction.refusals + 1
+            return replace(transaction, refusals=refusals, refused=now, problem=fact.problem, unclear=unclear)
         case _:
             assert_never(fact)
 
@@ -164,8 +168,8 @@ def _announce(transaction: Transaction, header: Header, now: datetime) -> Transa
             title = "Header and payloads disagree about a total count"
             transaction = _conflict(transaction, "conflicting-total-count", title, detail, now)
         total_count = spec.total_count if known.total_count is None else known.total_count
-        series[spec.type] = replace(known, total_count=total_count, content_type=spec.content_type)
-    transaction = replace(transaction, series=series)
+        series[spec.type] = replace(known, total_count=total_count, content_type=spec.content_type, listed=True)
+    transaction = _within_limits(replace(transaction, series=series), now)
     for name in sorted(series.keys() - {spec.type for spec in header.series}):
         transaction = _unknown_series(transaction, name, now)
     return transaction
@@ -174,19 +178,21 @@ def _announce(transaction: Transaction, header: Header, now: datetime) -> Transa
 def _payload(transaction: Transaction, staged: Staged, now: datetime) -> Transaction:
     name = staged.series
     before = transaction.series.get(name, Series())
+    if transaction.header is not None and not before.listed:
+        return _unknown_series(transaction, name, now)  # nobody will want it, so nothing of it is kept
+    if name not in transaction.series and len(transaction.series) == SERIES_MAX:
+        return _decide(transaction, Verdict("Failed", too_many_series(now)))
     series, taken = take(before, staged)
-    if taken is Taken.DUPLICATE and transaction.verdict is not None:
-        # A run of known payloads may be a larger tile, but a part may be committed already by the plan that was sent.
-        series = before
+    fresh = series.received_count - before.received_count
+    if fresh and transaction.verdict is not None:
+        # What the parts contain is settled with the verdict; only larger tiles of it may still come.
+        return replace(transaction, late=transaction.late + staged.count)
     transaction = replace(transaction, series={**transaction.series, name: series})
+    if before.total_count is None:
+        transaction = _within_limits(transaction, now)
     match taken:
         case Taken.NEW | Taken.DUPLICATE:
-            known = staged.count - (series.received_count - before.received_count)
-            if known:
-                transaction = replace(transaction, duplicates=transaction.duplicates + known)
-            if transaction.header and all(spec.type != name for spec in transaction.header.series):
-                return _unknown_series(transaction, name, now)
-            return transaction
+            return replace(transaction, duplicates=transaction.duplicates + staged.count - fresh)
         case Taken.OTHER_BYTES:
             at = differing(before, staged) or 0
             which = f"Series {name}, ordinal {staged.first + at}"
@@ -219,13 +225,24 @@ def _conflict(transaction: Transaction, code: str, title: str, detail: str, now:
 def _judge(transaction: Transaction, now: datetime) -> Transaction:
     """Reach the verdict where one can be reached; nothing is judged before the header, because it sets the policy."""
     header = transaction.header
-    if header is None or transaction.verdict is not None:
+    if header is None:
         return transaction
     if transaction.conflict is not None and header.on_conflict != "keep-first":
-        verdict = Verdict("Failed", transaction.conflict)
-    elif all(transaction.series[spec.type].complete for spec in header.series):
-        verdict = Verdict("Completed")
-    else:
+        return _decide(transaction, Verdict("Failed", transaction.conflict))
+    if all(transaction.series[spec.type].complete for spec in header.series):
+        return _decide(transaction, Verdict("Completed"))
+    return transaction
+
+
+def _within_limits(transaction: Transaction, now: datetime) -> Transaction:
+    """Fail what is larger than can be followed, whatever the policy and even without one."""
+    problem = too_many_payloads(transaction, now)
+    return transaction if problem is None else _decide(transaction, Verdict("Failed", problem))
+
+
+def _decide(transaction: Transaction, verdict: Verdict) -> Transaction:
+    """The first verdict stays."""
+    if transaction.verdict is not None:
         return transaction
     return replace(transaction, state=State.SENDING_COMPLETION, verdict=verdict, problem=verdict.problem)
 
@@ -233,9 +250,8 @@ def _judge(transaction: Transaction, now: datetime) -> Transaction:
 def _settle(transaction: Transaction, fact: Delivered) -> Transaction:
     """Follow the outcome that was written, and let go of everything that was only needed to get there."""
     settled = Settled(fact.outcome_uri, fact.outcome_etag, fact.completed, fact.told, fact.notification_id)
-    series = {
-        name: replace(s, parts={}, contents=Contents(), lost=frozenset()) for name, s in transaction.series.items()
-    }
+    series = {name: replace(s, parts={}, contents=Contents()) for name, s in transaction.series.items()}
+    state = State(fact.outcome)
     return replace(
-        transaction, state=State(fact.outcome), settled=settled, series=series, problem=fact.problem, refused=None
+        transaction, state=state, settled=settled, series=series, problem=fact.problem, refused=None, unclear={}
     )

@@ -37,6 +37,8 @@ class PartTally(msgspec.Struct, frozen=True):
     bytes: int = 0
     digest: int = 0
     """Sum modulo 2^128 of a hash of each accepted block id: grows in O(1), and order does not matter."""
+    content: int = 0
+    """The same of a hash of each ordinal with what it contains: it does not change with the blocks that hold it."""
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -50,8 +52,8 @@ class Series(msgspec.Struct, frozen=True):
     bytes: int = 0
     contents: Contents = Contents()
     parts: dict[int, PartTally] = {}
-    lost: frozenset[str] = frozenset()
-    """Ids of what was staged for facts that lost a conflict; see `tables.accept.excluded`."""
+    listed: bool = False
+    """The header has it."""
 
     @property
     def complete(self) -> bool:
@@ -91,13 +93,15 @@ class Transaction(msgspec.Struct, frozen=True):
     series: dict[str, Series] = {}
     duplicates: int = 0
     late: int = 0
-    """Messages that came when the outcome was already there."""
+    """Messages that came when there was a verdict already, and brought nothing that it needs."""
     conflict: Problem | None = None
     """The first contradiction between messages; the policy in the header says what it means."""
     verdict: Verdict | None = None
     refusals: int = 0
     """Deliveries refused in a row."""
     refused: datetime | None = None
+    unclear: dict[str, tuple[int, ...]] = {}
+    """Parts, by series, that a delivery could not make out: the next plan names their blocks."""
     problem: Problem | None = None
     """What went wrong last."""
     settled: Settled | None = None

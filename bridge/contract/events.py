@@ -106,6 +106,8 @@ class DeliveryRefused(Event, frozen=True):
     delivery: str
     """Id of the effect that was tried."""
     problem: Problem
+    unclear: dict[str, tuple[int, ...]] = {}
+    """Parts, by series, of which more is staged than the plan can tell apart: the next one has to name their blocks."""
 
 
 class Tick(Event, frozen=True):

@@ -23,9 +23,9 @@ from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, S
 from bridge.contract.inbound import Header, SeriesSpec
 from bridge.contract.outbound import Problem
 from bridge.layout import MIB, sub_block_bytes
-from tables import accept, ordinals
+from tables import ordinals
 from tables.accept import block_ids
-from tables.effects import Deliver, delivery_id
+from tables.effects import Deliver, block_hash, delivery_id, digest_text
 from tables.rules import Fact, advance, due, opened
 from tables.transaction import State, Transaction
 
@@ -68,8 +68,10 @@ def delivered(outcome: Any, code: str | None = None) -> Delivered:
     return Delivered(T1, outcome, uri, "0x8D", START, START, "n-1", problem(code) if code else None)
 
 
-def refused(outcome: Any = "Completed", code: str = "storage-unavailable") -> DeliveryRefused:
-    return DeliveryRefused(T1, delivery_id(T1, outcome), problem(code))
+def refused(outcome: Any = "Completed", code: str = "storage-unavailable", **unclear: list[int]) -> DeliveryRefused:
+    """A delivery that did not happen; `unclear` are the parts, by series, whose blocks are to be named."""
+    parts = {name: tuple(numbers) for name, numbers in unclear.items()}
+    return DeliveryRefused(T1, delivery_id(T1, outcome), problem(code), parts)
 
 
 def seconds(count: float) -> timedelta:
@@ -119,10 +121,18 @@ def received(**series: list[tuple[int, int]]) -> Expect:
     return Expect("received", series, look)
 
 
-def excluded(series: str, *losers: Staged, but: frozenset[str] | set[str] = frozenset()) -> Expect:
-    """The plan excludes every block of these payloads, and none besides."""
-    wanted = {block for loser in losers for block in block_ids(loser)} - but
-    return Expect(f"excluded of {series}", wanted, lambda book: set(accept.excluded(book.transaction.series[series])))
+def plans(series: str, *accepted: Staged) -> Expect:
+    """The plan of the only part of a series is made of exactly these facts, as a plan that was asked to names them."""
+
+    def look(book: Playbook) -> object:
+        transaction = replace(book.transaction, unclear={series: (0,)})
+        (plan,) = (each for effect in due(transaction, book.now) for each in effect.series if each.series == series)
+        return [(part.blocks, part.digest, part.named) for part in plan.parts]
+
+    ids = [block for fact in accepted for block in block_ids(fact)]
+    named = tuple("".join(fact.blocks) for fact in sorted(accepted, key=lambda fact: fact.first))
+    digest = digest_text(sum(map(block_hash, ids)))
+    return Expect(f"plan of {series}", [(len(ids), digest, named)], look)
 
 
 def changes(before: Transaction, after: Transaction, *, but: set[str]) -> dict[str, object]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from playbook import Playbook, asks, conflict, excluded, has, header, payload, received, run
+from playbook import Playbook, asks, conflict, has, header, payload, plans, received, run
 
 from bridge.checksums import crc64
 from bridge.contract.events import Staged
 from bridge.layout import EMPTY_MARKER, marker_id, part_of
-from tables import accept
-from tables.accept import Taken, block_ids, take
-from tables.effects import block_hash
-from tables.transaction import PartTally, Series, State
-
-SENDING = State.SENDING_COMPLETION
+from tables.accept import Taken, block_ids, contents, take
+from tables.effects import block_hash, content_hash
+from tables.transaction import PartTally, Series
 
 
 def test_block_ids_name_the_ordinal_the_cut_and_the_content() -> None:
@@ -43,18 +40,17 @@ def test_a_payload_is_new_once_and_then_a_duplicate() -> None:
     ],
     ids=repr,
 )
-def test_what_contradicts_the_first_leaves_all_but_the_excluded_blocks(second: Staged, taken: Taken) -> None:
+def test_what_contradicts_the_first_changes_nothing(second: Staged, taken: Taken) -> None:
     series, _ = take(Series(), payload("a", 1, of=3))
     after, found = take(series, second)
     assert found is taken
-    assert (after.total_count, after.received, after.received_count) == (3, 0b1, 1)
-    assert (after.bytes, after.parts, after.contents) == (series.bytes, series.parts, series.contents)
+    assert after is series
 
 
 def test_an_empty_payload_is_received_without_a_block() -> None:
     series, taken = take(Series(), payload("a", 1, of=1, body=""))
     assert (taken, series.complete, series.bytes) == (Taken.NEW, True, 0)
-    assert series.parts == {0: PartTally(ordinals=1)}
+    assert series.parts == {0: PartTally(ordinals=1, content=content_hash(1, b""))}
 
 
 def test_each_part_adds_up_its_own_blocks() -> None:
@@ -62,8 +58,7 @@ def test_each_part_adds_up_its_own_blocks() -> None:
     assert (part_of(4_096, 5_000), part_of(4_097, 5_000)) == (0, 1)
     series, _ = take(take(Series(), first)[0], other)
     for number, staged in enumerate((first, other)):
-        ids = block_ids(staged)
-        assert series.parts[number] == PartTally(1, len(ids), staged.sizes[0], sum(map(block_hash, ids)) % 2**128)
+        assert series.parts[number] == tally(staged)
 
 
 # --- runs
@@ -79,7 +74,9 @@ def told(*facts: Staged) -> Series:
 def tally(*facts: Staged) -> PartTally:
     ids = [block_id for fact in facts for block_id in block_ids(fact)]
     size = sum(sum(fact.sizes) for fact in facts)
-    return PartTally(sum(fact.count for fact in facts), len(ids), size, sum(map(block_hash, ids)) % 2**128)
+    content = sum(content_hash(fact.first + at, said) for fact in facts for at, said in enumerate(contents(fact)))
+    digest = sum(map(block_hash, ids))
+    return PartTally(sum(fact.count for fact in facts), len(ids), size, digest % 2**128, content % 2**128)
 
 
 def test_a_run_is_one_block_of_several_ordinals() -> None:
@@ -132,89 +129,59 @@ def test_a_payload_of_an_odd_cut_leaves_the_part_with_all_its_blocks() -> None:
     assert told(odd, whole) == told(whole, odd) == told(whole)
 
 
-def test_a_run_with_one_contradicting_ordinal_is_excluded_as_a_whole_and_the_others_stay_missing() -> None:
-    loser = run("a", 1, "x", "y", "z", "z", of=4)
-    book = Playbook() >> header(a=4, on_conflict="keep-first") >> payload("a", 2, of=4, body="x") >> loser
-    book << conflict("conflicting-payload") << received(a=[(2, 2)]) << excluded("a", loser) << has(duplicates=0)
-    book >> payload("a", 1, of=4) >> run("a", 3, "z", "z", of=4) << asks("Completed") << excluded("a", loser)
+def test_a_run_with_one_contradicting_ordinal_loses_as_a_whole_and_the_others_stay_missing() -> None:
+    first, loser = payload("a", 2, of=4, body="x"), run("a", 1, "x", "y", "z", "z", of=4)
+    book = Playbook() >> header(a=4, on_conflict="keep-first") >> first >> loser
+    book << conflict("conflicting-payload") << received(a=[(2, 2)]) << has(duplicates=0)
+    others = [payload("a", 1, of=4), run("a", 3, "z", "z", of=4)]
+    book >> others[0] >> others[1] << asks("Completed") << plans("a", first, *others)
 
 
-def test_a_payload_that_contradicts_an_ordinal_of_a_run_is_excluded() -> None:
-    whole, loser = run("a", 1, "x", "y", of=3), payload("a", 2, of=3, body="z")
+def test_a_payload_that_contradicts_an_ordinal_of_a_run_is_not_in_the_plan() -> None:
+    whole, loser, last = run("a", 1, "x", "y", of=3), payload("a", 2, of=3, body="z"), payload("a", 3, of=3)
     book = Playbook() >> header(a=3, on_conflict="keep-first") >> whole >> loser << conflict("conflicting-payload")
-    book >> payload("a", 3, of=3) << asks("Completed") << excluded("a", loser)
+    book >> last << asks("Completed") << plans("a", whole, last)
 
 
 def test_a_run_that_lost_is_accepted_when_its_bytes_come_with_the_right_edge() -> None:
     wrong, right = run("a", 1, "", "x", of=2), run("a", 1, "x", "", of=2)
     assert block_ids(wrong) == block_ids(right)
     book = Playbook() >> header(a=2, on_conflict="keep-first") >> payload("a", 1, of=2) >> wrong
-    book << excluded("a", wrong) >> right << excluded("a") >> wrong << excluded("a")
+    book << received(a=[(1, 1)]) >> right << plans("a", right) >> wrong << plans("a", right)
 
 
-def test_a_run_that_lost_against_another_total_is_accepted_when_it_comes_with_the_right_one() -> None:
-    wrong, right = run("a", 1, "x", "y", of=3), run("a", 1, "x", "y", of=2)
-    Playbook() >> header(a=2, on_conflict="keep-first") >> wrong << excluded("a", wrong) >> right << excluded("a")
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (payload("a", 1, of=3), payload("a", 1, of=1)),
+        (payload("a", 1, of=2000, body="xyz"), payload("a", 1, of=1, body="xyz")),
+        (payload("a", 1, of=3, body="xy"), payload("a", 1, of=1, body="xz")),
+        (payload("a", 1, of=3, body=""), payload("a", 1, of=1, body="")),
+    ],
+    ids=["the same block", "the same bytes cut otherwise", "a block of two", "empty"],
+)
+def test_what_lost_against_another_total_is_accepted_when_it_comes_with_the_right_one(
+    wrong: Staged, right: Staged
+) -> None:
+    book = Playbook() >> header(a=1, on_conflict="keep-first") >> wrong << conflict("conflicting-total-count")
+    book << received(a=[]) >> right << plans("a", right) >> wrong << plans("a", right)
 
 
-# --- blocks that lost
+@pytest.mark.parametrize("loser", [payload("a", 1, of=1, body=body) for body in ["", "y", "xyz"]], ids=repr)
+def test_what_comes_first_is_the_plan_whatever_contradicts_it(loser: Staged) -> None:
+    first = payload("a", 1, of=1, body="xy")
+    book = Playbook() >> header(a=1, on_conflict="keep-first") >> first << plans("a", first)
+    book >> loser << plans("a", first)
 
 
-def test_blocks_of_a_loser_are_excluded_from_the_commit() -> None:
-    loser = payload("a", 1, of=2, body="yz")
-    book = Playbook() >> header(a=2, on_conflict="keep-first") >> payload("a", 1, of=2) >> loser
-    book = book << excluded("a", loser) >> payload("a", 2, of=2) << asks("Completed")
-    assert set(book.due()[0].series[0].excluded) == set(block_ids(loser))
-
-
-def test_blocks_that_lost_against_another_total_are_accepted_when_they_come_with_the_right_one() -> None:
-    wrong, right = payload("a", 1, of=3), payload("a", 1, of=2)
-    Playbook() >> header(a=2, on_conflict="keep-first") >> wrong << excluded("a", wrong) >> right << excluded("a")
-
-
-def test_accepted_bytes_with_another_total_are_not_excluded() -> None:
-    right, wrong = payload("a", 1, of=2), payload("a", 1, of=3)
-    Playbook() >> header(a=2, on_conflict="keep-first") >> right >> wrong << excluded("a")
-
-
-def test_one_block_is_the_same_block_whatever_size_blocks_are_cut_to() -> None:
-    right, wrong = payload("a", 1, of=2), payload("a", 1, of=2000)
-    assert block_ids(right) == block_ids(wrong)
-    Playbook() >> header(a=2, on_conflict="keep-first") >> right >> wrong << excluded("a")
-
-
-def test_the_same_bytes_cut_otherwise_are_excluded() -> None:
-    right, wrong = payload("a", 1, of=2, body="xyz"), payload("a", 1, of=2000, body="xyz")
-    Playbook() >> header(a=2, on_conflict="keep-first") >> right >> wrong << excluded("a", wrong)
-
-
-def test_a_block_that_the_loser_shares_with_what_came_first_is_not_excluded() -> None:
-    first, second = payload("a", 1, of=1, body="same head, tail 1"), payload("a", 1, of=1, body="same head, tail 2")
-    shared = set(block_ids(first)) & set(block_ids(second))
-    assert len(shared) == len("same head, tail 1") - 1
-    Playbook() >> header(a=1, on_conflict="keep-first") >> first >> second << excluded("a", second, but=shared)
-
-
-def test_a_loser_that_comes_again_still_excludes_no_accepted_block() -> None:
-    wrong, right = payload("a", 1, of=3, body="xy"), payload("a", 1, of=2, body="xz")
-    shared = set(block_ids(wrong)) & set(block_ids(right))
-    book = Playbook() >> header(a=2, on_conflict="keep-first") >> wrong << excluded("a", wrong)
-    book >> right << excluded("a", wrong, but=shared) >> wrong << excluded("a", wrong, but=shared)
-
-
-def test_a_loser_after_the_verdict_is_excluded_too() -> None:
-    loser = payload("a", 1, of=1, body="y")
-    book = Playbook() >> header(a=1) >> payload("a", 1, of=1) << SENDING >> loser << excluded("a", loser)
-    assert book.due()[0].series[0].excluded == block_ids(loser)
-
-
-def test_the_marker_of_an_empty_payload_that_lost_is_excluded() -> None:
-    lost = Staged("s", 1, 1, 2, (0,), ("0" * 16,), ())
-    series, _ = take(Series(), payload("s", 1, of=2))
-    series, taken = take(series, lost)
-    assert taken is Taken.OTHER_BYTES
-    assert accept.excluded(series) == (str(marker_id(1)),)
-    assert accept.excluded(take(Series(lost=series.lost), lost)[0]) == ()
+def test_losers_leave_nothing_behind_however_many_they_are() -> None:
+    series, _ = take(Series(), payload("a", 1, of=9))
+    after = series
+    for body in range(1_000):
+        for loser in (payload("a", 1, of=9, body=f"y{body}"), payload("a", 2, of=8, body=f"{body}")):
+            after, taken = take(after, loser)
+            assert taken in (Taken.OTHER_BYTES, Taken.OTHER_TOTAL)
+    assert after is series
 
 
 def test_the_marker_s_id_carries_the_checksum_of_what_is_staged() -> None:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from bridge.layout import BlockId, marker_id, ordinals_per_part
 from bridge.runs import RUN_ORDINALS_MAX
 from tables.contents import CHUNK_ORDINALS, Chunk, Contents
-from tables.effects import Runs
 
 # Around the edges of the chunks of 1,024 ordinals as well as inside.
 ordinals = st.one_of(st.integers(1, 20), st.integers(1_017, 1_032), st.integers(2_045, 2_055))
@@ -88,25 +87,19 @@ def test_the_blocks_within_an_interval_are_those_of_its_tiles() -> None:
     assert contents.blocks(17, 16) == []
 
 
-def test_runs_that_touch_and_are_equally_long_are_told_together() -> None:
-    tiles = [(first, run(first, 4)) for first in (4_097, 4_101, 4_109, 4_113)]
-    tiles += [(4_105, run(4_105, 2)), (4_107, single(4_107)), (5_121 - 4, run(5_117, 4)), (5_121, run(5_121, 4))]
-    tiles += [(8_189, run(8_189, 4)), (8_193, run(8_193, 4))]
-    runs = (Runs(4, 4_097, 4_101), Runs(2, 4_105, 4_105), Runs(4, 4_109, 4_113), Runs(4, 5_117, 5_121))
-    assert tiled(*tiles).runs(range(4_097, 8_193)) == (*runs, Runs(4, 8_189, 8_189))
-    assert tiled(*tiles).runs(range(8_193, 12_289)) == (Runs(4, 8_193, 8_193),)
-    assert tiled(*tiles).runs(range(1, 4_097)) == tiled(*tiles).runs(range(12_289, 16_385)) == ()
-
-
-def test_runs_of_a_whole_part_are_one_entry() -> None:
-    contents = tiled(*((first, run(first, 256)) for first in range(1, 8_193, 256)))
-    assert contents.runs(range(1, 4_097)) == (Runs(256, 1, 3_841),)
-    assert list(Runs(256, 1, 3_841).firsts) == list(range(1, 4_097, 256))
+def test_the_counts_of_a_part_tell_the_tile_of_each_ordinal() -> None:
+    tiles = [(4_097, run(4_097, 4)), (4_101, run(4_101, 2)), (4_103, single(4_103)), (8_189, run(8_189, 4))]
+    contents = tiled(*tiles, (8_193, run(8_193, 256)), (8_450, single(8_450, b"12345678")))
+    first = bytes([3, 3, 3, 3, 2, 2, 1]) + bytes(4_085) + bytes([3, 3, 3, 3])
+    assert contents.counts(range(4_097, 8_193)) == first
+    assert contents.counts(range(8_193, 8_452)) == bytes([9] * 256 + [0, 1, 0])
+    assert contents.counts(range(1, 4_097)) == contents.counts(range(12_289, 16_385)) == bytes(4_096)
+    assert contents.counts(range(1, 1)) == b""
 
 
 def test_an_empty_payload_within_a_run_does_not_divide_it() -> None:
     contents = Contents().with_tile(1, [b"", b"12345678"], ("0" * 16,)).with_tile(3, [b"12345678", b""], ("1" * 16,))
-    assert contents.runs(range(1, 1_025)) == (Runs(2, 1, 3),)
+    assert contents.counts(range(1, 5)) == bytes([2, 2, 2, 2])
     assert [contents.get(ordinal) for ordinal in (1, 2, 3, 4)] == [b"", b"12345678", b"12345678", b""]
 
 

@@ -17,7 +17,9 @@ from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, S
 from bridge.layout import part_of
 from bridge.runs import is_aligned
 from tables import effects, receipts
-from tables.accept import block_ids, excluded, staged_ids
+from tables.accept import block_ids
+from tables.effects import content_hash
+from tables.plan import plans
 from tables.rules import TRANSITIONS, Fact, advance, due, opened
 from tables.transaction import FINAL, State, Transaction, Verdict
 
@@ -271,8 +273,8 @@ def test_a_delivery_is_due_exactly_while_sending_and_not_in_a_pause(script: list
 
 @law
 @given(st.lists(st.sampled_from(SMALL), min_size=2, max_size=4), st.data())
-def test_once_a_delivery_is_due_its_parts_never_change(bodies: list[str], data: st.DataObject) -> None:
-    # A part may be committed by then, and is known by the digest in its plan.
+def test_once_a_delivery_is_due_what_its_parts_contain_never_changes(bodies: list[str], data: st.DataObject) -> None:
+    # A part may be committed by then; its blocks may still become larger ones, because what it contains tells it.
     total = len(bodies)
     staged = [fact_of("a", total, tile, bodies) for tile in tiles_within(total) if may_be_staged(tile, bodies)]
     transaction = told([header(a=total)])
@@ -280,9 +282,24 @@ def test_once_a_delivery_is_due_its_parts_never_change(bodies: list[str], data: 
     for fact in data.draw(st.permutations(staged)):
         transaction = told([fact], transaction)
         for effect in due(transaction, START):
-            first = first or effect
-            assert effect.series == first.series
+            found = [(part.ordinals, part.bytes, part.content) for part in effect.series[0].parts]
+            first = first or found
+            assert found == first
     assert first is not None
+
+
+@law
+@given(scripts, facts)
+def test_nothing_is_received_after_the_verdict(script: list[Fact], fact: Fact) -> None:
+    before = told(script)
+    after = told([fact], before)
+    if before.verdict is not None and not isinstance(fact, Delivered | HeaderReceived):
+        assert {name: series.received for name, series in after.series.items()} == {
+            name: series.received for name, series in before.series.items()
+        }
+        assert {name: series.bytes for name, series in after.series.items()} == {
+            name: series.bytes for name, series in before.series.items()
+        }
 
 
 # --- what a plan adds up to
@@ -294,13 +311,11 @@ class Model:
     def __init__(self) -> None:
         self.contents: dict[int, tuple[int, str]] = {}
         self.agreed: list[Staged] = []
-        self.lost: set[str] = set()
 
-    def tell(self, fact: Staged, *, right_total: bool, decided: bool) -> None:
+    def tell(self, fact: Staged, *, decided: bool) -> None:
         said = dict(enumerate(zip(fact.sizes, fact.crc64s, strict=True), fact.first))
-        if not right_total or any(self.contents.get(ordinal, content) != content for ordinal, content in said.items()):
-            self.lost |= set(staged_ids(fact))
-        elif not (decided and said.keys() <= self.contents.keys()):
+        contradicts = any(self.contents.get(ordinal, content) != content for ordinal, content in said.items())
+        if not contradicts and not (decided and not said.keys() <= self.contents.keys()):
             self.contents |= said
             self.agreed.append(fact)
 
@@ -327,9 +342,10 @@ def models(script: list[Fact]) -> dict[str, Model]:
                 if spec.total_count is not None:
                     totals.setdefault(spec.type, spec.total_count)
         elif isinstance(fact, Staged):
-            right_total = totals.setdefault(fact.series, fact.total_count) == fact.total_count
+            wanted = transaction.header is None or fact.series in {spec.type for spec in transaction.header.series}
             decided = transaction.verdict is not None
-            found.setdefault(fact.series, Model()).tell(fact, right_total=right_total, decided=decided)
+            if wanted and totals.setdefault(fact.series, fact.total_count) == fact.total_count:
+                found.setdefault(fact.series, Model()).tell(fact, decided=decided)
         transaction = told([fact], transaction)
     return found
 
@@ -359,26 +375,43 @@ def added_up(part: list[Staged]) -> tuple[int, int, int, str]:
 
 @law
 @given(st.lists(kept, max_size=20) | crowds)
-def test_excluded_is_what_was_staged_for_losers_and_for_no_tile(script: list[Fact]) -> None:
+def test_the_content_of_a_part_is_that_of_its_ordinals_in_whatever_blocks(script: list[Fact]) -> None:
     transaction, known = told(script), models(script)
     for name, series in transaction.series.items():
-        model = known.get(name, Model())
-        wanted = {block_id for tile in model.tiles for block_id in staged_ids(tile)}
-        assert excluded(series) == tuple(sorted(model.lost - wanted))
+        of_parts: dict[int, int] = {}
+        for ordinal, (size, crc64) in known.get(name, Model()).contents.items():
+            part = part_of(ordinal, series.total_count or 0)
+            said = content_hash(ordinal, bytes.fromhex(crc64) if size else b"")
+            of_parts[part] = (of_parts.get(part, 0) + said) % 2**128
+        assert {number: tally.content for number, tally in series.parts.items()} == of_parts
+
+
+@law
+@given(st.lists(kept, max_size=20) | crowds)
+def test_a_plan_names_the_blocks_of_the_tiles_and_no_others(script: list[Fact]) -> None:
+    transaction, known = told(script), models(script)
+    if transaction.verdict != Verdict("Completed"):
+        return
+    everything = {name: tuple(series.parts) for name, series in transaction.series.items()}
+    for plan in plans(replace(transaction, unclear=everything), Verdict("Completed")):
+        tiles = sorted(known.get(plan.series, Model()).tiles, key=lambda tile: tile.first)
+        named = [text for part in plan.parts for text in part.named or ()]
+        assert named == ["".join(tile.blocks) for tile in tiles]
 
 
 # --- rows
 
 
 def rows(script: list[Fact]) -> dict[str, receipts.Row]:
-    """As the host keeps them: each key once, written by the first event that has it, and none in a final state."""
+    """As the host keeps them: each key once, written by the first event that has it, if that changes anything."""
     found: dict[str, receipts.Row] = {}
     transaction = opened(T1, START)
     for offset, fact in enumerate(script):
         key = receipts.key(T1, fact)
-        if key is not None and not isinstance(fact, DeliveryRefused) and transaction.state not in FINAL:
+        after = told([fact], transaction)
+        if key is not None and not isinstance(fact, DeliveryRefused) and receipts.says_more(transaction, after):
             found.setdefault(key, receipts.read(receipts.row(fact, offset, START)))
-        transaction = told([fact], transaction)
+        transaction = after
     return found
 
 
@@ -450,15 +483,18 @@ class Reference(RuleBasedStateMachine):
 
     def staged(self, fact: Staged) -> None:
         said = {(fact.series, ordinal): crc64 for ordinal, crc64 in enumerate(fact.crc64s, fact.first)}
-        if self.totals.setdefault(fact.series, fact.total_count) != fact.total_count:
+        if self.header and fact.series == "u":
+            self.contradicted("unknown-series")
+        elif self.totals.get(fact.series, fact.total_count) != fact.total_count:
             self.contradicted("conflicting-total-count")
         elif any(self.contents.get(slot, crc64) != crc64 for slot, crc64 in said.items()):
             self.contradicted("conflicting-payload")
+        elif self.verdict is not None and not said.keys() <= self.contents.keys():
+            self.late += fact.count
         else:
+            self.totals[fact.series] = fact.total_count
             self.duplicates += len(said.keys() & self.contents.keys())
             self.contents |= said
-            if self.header and fact.series == "u":
-                self.contradicted("unknown-series")
 
     def contradicted(self, code: str) -> None:
         if self.verdict is None and self.code is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from itertools import accumulate
 
 import msgspec
 import pytest
@@ -15,31 +16,56 @@ from playbook import START, T1, header
 
 from bridge.blobs import Block
 from bridge.checksums import crc64, hex16
-from bridge.contract.events import Staged
-from bridge.layout import EMPTY_MARKER, BlockId, part_count, part_name, part_of
+from bridge.contract.events import DeliveryRefused, Staged
+from bridge.contract.outbound import Problem, SeriesResult
+from bridge.layout import EMPTY_MARKER, BlockId, marker_id, part_count, part_name, part_of
 from bridge.memory_blobs import MemoryBlobs
 from bridge.runs import Interval, is_aligned
-from streams import pick as picking
-from streams.commit import assemble
-from streams.pick import NotThere, Picked, pick
-from tables import effects
-from tables.accept import staged_ids
-from tables.effects import Deliver, PartPlan, Runs, block_hash, digest_text
+from streams.commit import Unassembled, assemble
+from streams.pick import NotThere, Picked, Unclear, pick
+from tables import effects, tiling
+from tables.effects import PartPlan, block_hash, digest_text
 from tables.rules import advance, due, opened
+from tables.transaction import Series
 
 
 def block(first: int, count: int = 1, *, content: int = 0, sub: int = 0, nsub: int = 1, size: int = 10) -> Block:
     return Block(BlockId(first, count, sub, nsub, content), size)
 
 
-def plan(*accepted: Block, ordinals: int, runs: tuple[Runs, ...] = ()) -> PartPlan:
-    digest = sum(block_hash(str(each.id)) for each in accepted)
+def bytes_block(first: int, *bodies: bytes) -> Block:
+    """The block of real payloads, so that checksums add up."""
+    whole = b"".join(bodies)
+    return Block(BlockId(first, len(bodies), 0, 1, crc64([whole])), len(whole))
+
+
+def marker(ordinal: int) -> Block:
+    return Block(marker_id(ordinal), 1)
+
+
+def plan(*accepted: Block, ordinals: int, named: bool = False, missing: Sequence[int] = ()) -> PartPlan:
+    """Of the first part of a series: the accepted blocks; ordinals in none of them are empty payloads, or missing."""
+    counts = bytearray(b"\1" * ordinals)
+    by_tile: dict[int, str] = dict.fromkeys(range(1, ordinals + 1), "")
+    for ordinal in missing:
+        counts[ordinal - 1] = 0
+        del by_tile[ordinal]
+    for each in accepted:
+        first, count = each.id.first, each.id.count
+        counts[first - 1 : first - 1 + count] = bytes([count.bit_length()]) * count
+        by_tile[first] += f"{each.id.crc64:016x}"
+        for within in range(first + 1, first + count):
+            del by_tile[within]
+    digest = digest_text(sum(block_hash(str(each.id)) for each in accepted))
     size = sum(each.size for each in accepted)
-    return PartPlan(0, ordinals, len(accepted), size, digest_text(digest), runs)
+    names = tuple(crc64s for _, crc64s in sorted(by_tile.items())) if named else None
+    held = ordinals - len(missing)
+    return PartPlan(0, held, len(accepted), size, digest, digest_text(0), tiling.encode(bytes(counts)), names)
 
 
-def picked(wanted: PartPlan, staged: Sequence[Block], excluded: Sequence[Block] = ()) -> Picked | NotThere:
-    return pick(wanted, wanted.ordinals, [str(each.id) for each in excluded], staged)
+def both(*accepted: Block, ordinals: int, missing: Sequence[int] = ()) -> list[PartPlan]:
+    """The plan as it comes first, and as it comes when a delivery has asked."""
+    return [plan(*accepted, ordinals=ordinals, named=named, missing=missing) for named in (False, True)]
 
 
 # --- runs
@@ -48,48 +74,38 @@ def picked(wanted: PartPlan, staged: Sequence[Block], excluded: Sequence[Block] 
 def test_a_run_is_the_block_with_its_first_ordinal_and_its_count() -> None:
     accepted = [block(1), block(2), block(3, 2), block(5, 4)]
     within = [block(3), block(4), block(5, 2), block(8), block(1, 2), block(1, 4), block(1, 8)]
-    wanted = plan(*accepted, ordinals=8, runs=(Runs(2, 3, 3), Runs(4, 5, 5)))
-    assert picked(wanted, [*within, *reversed(accepted)]) == Picked(tuple(accepted))
+    for wanted in both(*accepted, ordinals=8):
+        assert pick(wanted, 8, [*within, *reversed(accepted)]) == Picked(tuple(accepted))
 
 
 def test_runs_that_touch_are_all_looked_for() -> None:
     accepted = [block(1), block(2), *(block(first, 2) for first in (3, 5, 7)), block(9)]
-    assert picked(plan(*accepted, ordinals=9, runs=(Runs(2, 3, 7),)), accepted) == Picked(tuple(accepted))
+    for wanted in both(*accepted, ordinals=9):
+        assert pick(wanted, 9, accepted) == Picked(tuple(accepted))
 
 
-def test_a_run_that_is_not_there_is_missing_with_all_its_ordinals() -> None:
+def test_a_run_that_is_not_there_is_missing_with_the_ordinals_that_are_not_there_either() -> None:
     accepted = [block(1), block(2), block(3, 2), block(5, 4)]
-    wanted = plan(*accepted, ordinals=8, runs=(Runs(2, 3, 3), Runs(4, 5, 5)))
-    others = [*(block(ordinal) for ordinal in range(3, 9)), block(5, 2), block(7, 2)]
-    assert picked(wanted, [block(1), block(3, 2), *others]) == NotThere((2, 5, 6, 7, 8))
-
-
-def test_of_two_runs_over_the_same_ordinals_the_accepted_one_is_picked() -> None:
-    accepted, other = [block(1, 2, content=7), block(3, 2, content=8)], [block(1, 2, content=9), block(3, 2, content=5)]
-    wanted = plan(*accepted, ordinals=4, runs=(Runs(2, 1, 3),))
-    assert picked(wanted, [*other, *accepted]) == Picked(tuple(accepted))
-    assert picked(wanted, other) == NotThere(())
-
-
-def test_an_excluded_run_is_not_picked() -> None:
-    wanted = plan(block(1, 2, content=7), ordinals=2, runs=(Runs(2, 1, 1),))
-    staged = [block(1, 2, content=7), block(1, 2, content=9)]
-    assert picked(wanted, staged, excluded=staged[1:]) == Picked((staged[0],))
-    assert picked(wanted, staged, excluded=staged) == NotThere((1, 2))
+    wanted, named = both(*accepted, ordinals=8)
+    staged = [block(1), block(3, 2), block(5), block(6)]
+    assert pick(wanted, 8, staged) == NotThere((2, 7, 8))
+    assert pick(named, 8, staged) == NotThere((2, 5, 6, 7, 8)), (
+        "of a named run all of it: what is there may be another's"
+    )
 
 
 def test_a_run_is_one_block_and_nothing_else() -> None:
-    wanted = plan(ordinals=2, runs=(Runs(2, 1, 1),))
-    marker = block(1, 2, nsub=0, size=1)
+    wanted = plan(block(1, 2), ordinals=2)
     halves = [block(1, 2, sub=sub, nsub=2) for sub in (0, 1)]
-    assert picked(wanted, [marker]) == NotThere((1, 2))
-    assert picked(plan(*halves, ordinals=2, runs=(Runs(2, 1, 1),)), halves) == NotThere((1, 2))
+    assert pick(wanted, 2, [block(1, 2, nsub=0, size=1)]) == NotThere((1, 2))
+    assert pick(wanted, 2, halves) == NotThere((1, 2))
 
 
-def test_runs_of_which_the_plan_does_not_tell_are_ignored() -> None:
+def test_a_run_of_which_the_plan_does_not_tell_is_ignored() -> None:
     accepted = [block(1), block(2)]
-    assert picked(plan(*accepted, ordinals=2), [block(1, 2), *accepted]) == Picked(tuple(accepted))
-    assert picked(plan(*accepted, ordinals=2), [block(1, 2)]) == NotThere((1, 2))
+    for wanted in both(*accepted, ordinals=2):
+        assert pick(wanted, 2, [block(1, 2), *accepted]) == Picked(tuple(accepted))
+        assert pick(wanted, 2, [block(1, 2)]) == NotThere((1, 2))
 
 
 # --- payloads
@@ -97,46 +113,117 @@ def test_runs_of_which_the_plan_does_not_tell_are_ignored() -> None:
 
 def test_blocks_of_a_payload_are_picked_in_their_order_and_only_when_all_are_there() -> None:
     accepted = [block(1, sub=sub, nsub=3, content=sub) for sub in range(3)]
-    assert picked(plan(*accepted, ordinals=1), accepted[::-1]) == Picked(tuple(accepted))
-    assert picked(plan(*accepted, ordinals=1), accepted[1:]) == NotThere((1,))
+    for wanted in both(*accepted, ordinals=1):
+        assert pick(wanted, 1, accepted[::-1]) == Picked(tuple(accepted))
+        assert pick(wanted, 1, accepted[1:]) == NotThere((1,))
 
 
 def test_an_empty_payload_is_there_with_its_marker() -> None:
-    wanted = plan(block(2), ordinals=2)
-    assert picked(wanted, [block(1, nsub=0, size=1), block(2)]) == Picked((block(2),))
-    assert picked(wanted, [block(2)]) == NotThere((1,))
+    for wanted in both(block(2), ordinals=2):
+        assert pick(wanted, 2, [marker(1), block(2)]) == Picked((block(2),))
+        assert pick(wanted, 2, [block(2)]) == NotThere((1,))
 
 
-def test_a_payload_cut_otherwise_is_another_candidate() -> None:
-    whole, halves = block(1, content=3), [block(1, sub=sub, nsub=2, content=sub, size=5) for sub in (0, 1)]
-    assert picked(plan(whole, ordinals=1), [*halves, whole]) == Picked((whole,))
-    assert picked(plan(*halves, ordinals=1), [*halves, whole]) == Picked(tuple(halves))
+def test_an_ordinal_that_is_missing_from_a_partial_result_is_not_looked_for() -> None:
+    accepted = [block(1), block(3, 2)]
+    for wanted in both(*accepted, ordinals=6, missing=[2, 5, 6]):
+        assert pick(wanted, 6, [*accepted, block(2), block(5), block(5, 2)]) == Picked(tuple(accepted))
 
 
-def test_no_more_combinations_are_tried_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Candidates are tried as they came, the last ordinal's first: the accepted pair is the sixth of nine.
-    accepted = [block(1, content=1), block(2, content=2)]
-    staged = [block(ordinal, content=content) for ordinal in (1, 2) for content in range(3)]
-    monkeypatch.setattr(picking, "ALTERNATIVES_MAX", 6)
-    assert picked(plan(*accepted, ordinals=2), staged) == Picked(tuple(accepted))
-    monkeypatch.setattr(picking, "ALTERNATIVES_MAX", 5)
-    assert picked(plan(*accepted, ordinals=2), staged) == NotThere(())
+# --- more is staged than was accepted
+
+OTHERS = {
+    "another payload": ([block(1, content=1)], [block(1, content=2)]),
+    "a payload cut otherwise": ([block(1)], [block(1, sub=sub, nsub=2, content=sub, size=5) for sub in (0, 1)]),
+    "a payload with one other block": (
+        [block(1, sub=sub, nsub=2, content=sub) for sub in (0, 1)],
+        [block(1, sub=1, nsub=2, content=7)],
+    ),
+    "another run": ([block(1, 2, content=7)], [block(1, 2, content=9)]),
+    "bytes beside an empty payload": ([], [block(1)]),
+    "nothing beside bytes": ([block(1)], [marker(1)]),
+}
+
+
+@pytest.mark.parametrize(("accepted", "others"), OTHERS.values(), ids=OTHERS.keys())
+def test_where_there_is_a_choice_the_blocks_have_to_be_named(accepted: list[Block], others: list[Block]) -> None:
+    ordinals = max([each.id.count for each in accepted], default=1)
+    staged = [*others, *(accepted or [marker(1)])]
+    wanted, named = both(*accepted, ordinals=ordinals)
+    assert pick(wanted, ordinals, staged) == Unclear()
+    assert pick(named, ordinals, staged) == Picked(tuple(accepted))
+
+
+@pytest.mark.parametrize(("accepted", "others"), OTHERS.values(), ids=OTHERS.keys())
+def test_what_is_staged_instead_of_what_was_accepted_is_never_picked(
+    accepted: list[Block], others: list[Block]
+) -> None:
+    ordinals = max([each.id.count for each in accepted], default=1)
+    wanted, named = both(*accepted, ordinals=ordinals)
+    # Its digest says that it is another one, and its name that the accepted one is not there.
+    assert pick(wanted, ordinals, others) in (Unclear(), NotThere((1,)))
+    assert pick(named, ordinals, others) == NotThere(tuple(range(1, ordinals + 1)))
+
+
+def test_any_number_of_choices_is_one_question() -> None:
+    accepted = [block(ordinal, sub=sub, nsub=8, content=ordinal) for ordinal in range(1, 1_025) for sub in range(8)]
+    others = [block(ordinal, sub=sub, nsub=8, content=0) for ordinal in range(1, 1_025) for sub in range(8)]
+    wanted, named = both(*accepted, ordinals=1_024)
+    assert pick(wanted, 1_024, [*others, *accepted]) == Unclear()
+    assert pick(named, 1_024, [*others, *accepted]) == Picked(tuple(accepted))
+
+
+def test_what_is_missing_is_said_before_what_is_unclear() -> None:
+    accepted = [block(1, content=1), block(2)]
+    assert pick(plan(*accepted, ordinals=2), 2, [block(1, content=1), block(1, content=2)]) == NotThere((2,))
+
+
+# --- a run that has gone, and was staged again in smaller pieces
+
+BODIES = [b"a", b"", b"bc", b"d", b"ef", b"g", b"", b"h"]
+PIECES: dict[str, list[Block]] = {
+    "one by one": [bytes_block(at + 1, body) if body else marker(at + 1) for at, body in enumerate(BODIES)],
+    "halves": [bytes_block(1, *BODIES[:4]), bytes_block(5, *BODIES[4:])],
+    "a half and pieces": [bytes_block(1, b"a"), marker(2), bytes_block(3, b"bc", b"d"), bytes_block(5, *BODIES[4:])],
+}
+
+
+@pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES.keys())
+def test_pieces_that_make_the_bytes_of_a_run_stand_for_it(pieces: list[Block]) -> None:
+    picked = Picked(tuple(piece for piece in pieces if piece.id.nsub))
+    for wanted in both(bytes_block(1, *BODIES), ordinals=8):
+        assert pick(wanted, 8, pieces) == picked
+        assert pick(wanted, 8, [*pieces, bytes_block(1, *BODIES)]) == Picked((bytes_block(1, *BODIES),))
+
+
+@pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES.keys())
+def test_pieces_with_other_bytes_do_not(pieces: list[Block]) -> None:
+    wanted, named = both(bytes_block(1, *BODIES[:7], b"other"), ordinals=8)
+    assert pick(wanted, 8, pieces) == Unclear()
+    assert pick(named, 8, pieces) == NotThere(tuple(range(1, 9)))
+
+
+def test_of_several_pieces_those_are_taken_that_make_the_bytes() -> None:
+    wanted, named = both(bytes_block(1, *BODIES), ordinals=8)
+    others = [bytes_block(4, b"x"), bytes_block(3, b"y"), bytes_block(3, b"yz", b"d"), marker(8), bytes_block(7, b"z")]
+    pieces = PIECES["one by one"]
+    assert pick(wanted, 8, [*others, *pieces]) == Unclear()
+    assert pick(named, 8, [*others, *pieces]) == Picked(tuple(piece for piece in pieces if piece.id.nsub))
+
+
+def test_the_search_for_pieces_has_an_end() -> None:
+    pieces = [block(ordinal, content=content) for ordinal in range(1, 257) for content in range(8)]
+    named = plan(block(1, 256, content=99), ordinals=256, named=True)
+    assert pick(named, 256, pieces) == NotThere(tuple(range(1, 257)))
 
 
 # --- the plan on its way
 
 
-def test_the_runs_of_a_plan_are_three_numbers_each() -> None:
-    wanted = plan(block(1, 4), block(5, 4), block(9, 2), ordinals=10, runs=(Runs(4, 1, 5), Runs(2, 9, 9)))
-    plain = msgspec.json.encode(wanted)
-    assert b'"runs":[[4,1,5],[2,9,9]]' in plain
-    assert msgspec.json.decode(plain, type=PartPlan) == wanted
-
-
-def test_a_plan_of_an_older_version_has_no_runs() -> None:
-    older = b'{"part":0,"ordinals":2,"blocks":2,"bytes":20,"digest":"0"}'
-    assert msgspec.json.decode(older, type=PartPlan).runs == ()
-    assert b"runs" not in msgspec.json.encode(plan(ordinals=0))
+def test_a_plan_is_read_as_it_was_written() -> None:
+    for wanted in both(block(1, 4), block(5, 4), block(9, 2), ordinals=12, missing=[12]):
+        assert msgspec.json.decode(msgspec.json.encode(wanted), type=PartPlan) == wanted
+    assert b"tiles" not in msgspec.json.encode(plan(block(1), ordinals=1))
 
 
 # --- the law
@@ -167,28 +254,50 @@ class World:
         sizes = tuple(map(len, bodies))
         fact = Staged("a", interval.first, interval.count, self.total_count, sizes, crc64s, blocks)
         name = part_name(T1, "a", part_of(interval.first, self.total_count))
-        (block_id,) = (BlockId.parse(text) for text in staged_ids(fact))
-        assert block_id is not None
+        nsub = len(blocks)
+        staged = [BlockId(fact.first, fact.count, 0, nsub, int(blocks[0], 16))] if nsub else [marker_id(fact.first)]
+        (block_id,) = staged
         await self.blobs.stage_block(name, block_id, [whole or EMPTY_MARKER])
         if told:
             self.transaction = advance(self.transaction, fact, START)
         return True
 
-    async def result(self) -> bytes:
+    async def deliver(self) -> tuple[SeriesResult, ...] | Problem:
+        """One try, as the courier makes it; the transaction hears of a refusal."""
         (effect,) = due(self.transaction, START)
         carried = effects.decode(effects.encode(effect))
-        assert isinstance(carried, Deliver)
-        (series,) = await assemble(self.blobs, carried, 4)
-        assert (series.bytes, len(series.parts)) == (
-            sum(map(len, self.payloads.values())),
-            part_count(self.total_count),
-        )
+        try:
+            return await assemble(self.blobs, carried, 4)
+        except Unassembled as error:
+            refused = DeliveryRefused(T1, effect.id, error.problem, error.unclear)
+            self.transaction = replace(advance(self.transaction, refused, START), refused=None)
+            return error.problem
+
+    async def result(self, tries: int = 2) -> bytes:
+        for _ in range(tries):
+            delivered = await self.deliver()
+            if not isinstance(delivered, Problem):
+                break
+            assert delivered.code == "blocks-unclear"
+        assert not isinstance(delivered, Problem), "the second plan names the blocks"
+        (series,) = delivered
         whole = b""
-        for part in range(part_count(self.total_count)):
+        for part, said in enumerate(series.parts):
             found = await self.blobs.read(part_name(T1, "a", part))
             assert found is not None
+            assert (said.bytes, said.crc64) == (len(found.body), hex16(crc64([found.body])))
             whole += found.body
+        assert (series.bytes, len(series.parts)) == (len(whole), part_count(self.total_count))
         return whole
+
+    def lose(self, share: float = 1.0) -> list[Interval]:
+        """Blocks go as in the emulator's crash, or after a week; returns what was in them."""
+        gone = []
+        for staged in self.blobs._staged.values():
+            for block_id in [each for each in staged if self.chance.random() < share]:
+                del staged[block_id]
+                gone.append(Interval(block_id.first, block_id.count))
+        return gone
 
     def interval(self) -> Interval:
         """Any that the series has."""
@@ -232,27 +341,88 @@ def test_a_series_of_several_parts_is_assembled_from_its_runs() -> None:
         for first in [*range(1, 4_097, 256), 4_097]:
             assert await world.stage(Interval(first, min(256, 4_101 - first)))
         (effect,) = due(world.transaction, START)
-        assert [part.runs for part in effect.series[0].parts] == [(Runs(256, 1, 3_841),), (Runs(4, 4_097, 4_097),)]
+        assert [part.blocks for part in effect.series[0].parts] == [16, 1]
         assert await world.result() == b"".join(world.payloads.values())
 
     asyncio.run(script())
 
 
-def test_a_part_that_is_committed_is_known_again_after_a_run_of_what_is_known() -> None:
+@settings(max_examples=60, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from([2, 3, 8, 13, 40]), st.sampled_from([0.1, 0.5, 1.0]))
+def test_what_was_lost_after_the_verdict_heals_in_whatever_pieces_it_comes_again(
+    chance: random.Random, total_count: int, share: float
+) -> None:
     async def script() -> None:
-        world = World(2, random.Random(3))
-        world.payloads = {1: b"a", 2: b"b"}
-        await world.stage(Interval(1, 1))
-        await world.stage(Interval(2, 1))
-        before = await world.result()
-        await world.stage(Interval(1, 2))
-        assert await world.result() == before, "a run of what is known changes no plan after the verdict"
+        world = World(total_count, chance)
+        for _ in range(chance.randrange(10)):
+            await world.stage(world.interval())
+        for ordinal in range(1, total_count + 1):
+            if world.transaction.series.get("a", Series()).contents.get(ordinal) is None:
+                await world.stage(Interval(ordinal, 1))
+        world.lose(share)
+        for _ in range(chance.randrange(6)):
+            await world.stage(world.interval(), told=chance.random() < 0.8)
+        problem = await world.deliver()
+        if isinstance(problem, Problem) and problem.code == "blocks-missing":
+            assert problem.missing is not None
+            (ranges,) = problem.missing.values()
+            for first, last in ranges or ():
+                for ordinal in range(first, last + 1):
+                    await world.stage(Interval(ordinal, 1))
+        assert await world.result() == b"".join(world.payloads.values())
 
     asyncio.run(script())
 
 
-def test_an_ordinal_that_is_in_no_run_of_the_plan_is_looked_for_by_itself() -> None:
-    accepted = [block(1, 2), block(3, 2)]
-    wanted = plan(*accepted, ordinals=4, runs=(Runs(2, 1, 3),))
-    assert picked(wanted, accepted) == Picked(tuple(accepted))
-    assert picked(replace(wanted, runs=()), accepted) == NotThere((1, 2, 3, 4))
+AGAIN = {"alone": [1] * 8, "in pairs": [2] * 4, "in all sizes": [1, 1, 2, 4], "in halves": [4, 4], "together": [8]}
+
+
+@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN.keys())
+@pytest.mark.parametrize("before", [1, 2, 4, 8])
+def test_a_lost_block_heals_as_a_smaller_an_equal_or_a_larger_one(before: int, again: list[int]) -> None:
+    async def script() -> None:
+        world = World(8, random.Random(5))
+        world.payloads = {ordinal: bytes([64 + ordinal]) * ordinal for ordinal in range(1, 9)}
+        for first in range(1, 9, before):
+            await world.stage(Interval(first, before))
+        world.lose()
+        problem = await world.deliver()
+        assert isinstance(problem, Problem)
+        assert (problem.code, problem.missing) == ("blocks-missing", {"a": ((1, 8),)})
+        for first, count in zip(accumulate(again, initial=1), again, strict=False):
+            await world.stage(Interval(first, count))
+        assert await world.result() == b"".join(world.payloads.values())
+
+    asyncio.run(script())
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 4), (1, 4), (2, 1), (4, 1)])
+def test_a_part_that_is_committed_is_known_again_whatever_is_staged_since(before: int, after: int) -> None:
+    async def script() -> None:
+        world = World(4, random.Random(3))
+        world.payloads = {1: b"a", 2: b"b", 3: b"c", 4: b"d"}
+        for first in range(1, 5, before):
+            await world.stage(Interval(first, before))
+        (plan_before,) = due(world.transaction, START)
+        assert await world.result() == b"abcd"
+        for first in range(1, 5, after):
+            await world.stage(Interval(first, after))
+        assert await world.result() == b"abcd"
+        await assemble(world.blobs, plan_before, 1)  # a delivery that was under way all the time
+
+    asyncio.run(script())
+
+
+def test_a_part_that_is_committed_with_other_bytes_is_not_taken_for_the_accepted_ones() -> None:
+    async def script() -> None:
+        world = World(1, random.Random(3))
+        world.payloads = {1: b"a"}
+        await world.stage(Interval(1, 1))
+        name, other = part_name(T1, "a", 0), BlockId(1, 1, 0, 1, crc64([b"z"]))
+        await world.blobs.stage_block(name, other, [b"z"])
+        await world.blobs.commit(name, [other], content_type="a/b", metadata={"brh_content": "0" * 32})
+        problem = await world.deliver()
+        assert isinstance(problem, Problem)
+        assert problem.code == "part-differs"
+
+    asyncio.run(script())

@@ -17,6 +17,7 @@ from playbook import (
     has,
     header,
     payload,
+    plans,
     received,
     refused,
     run,
@@ -25,8 +26,10 @@ from playbook import (
 
 from bridge.contract.events import Delivered, Staged
 from bridge.contract.outbound import Problem
-from tables.effects import Runs, delivery_id
+from bridge.runs import Interval
+from tables.effects import delivery_id
 from tables.rules import TRANSITIONS, Fact, deadline
+from tables.tiling import decode
 from tables.transaction import FINAL, State, Verdict
 
 AWAITING, SENDING = State.AWAITING_RESULTS, State.SENDING_COMPLETION
@@ -116,15 +119,38 @@ def test_runs_and_payloads_complete_a_series_together() -> None:
     book = Playbook() >> header(a=7) >> run("a", 5, "x", "y", of=7) >> payload("a", 7, of=7) << AWAITING
     book >> run("a", 1, "x", "x", "x", "x", of=7) << asks("Completed")
     (part,) = book.due()[0].series[0].parts
-    assert (part.ordinals, part.blocks, part.runs) == (7, 3, (Runs(4, 1, 1), Runs(2, 5, 5)))
+    assert (part.ordinals, part.blocks) == (7, 3)
+    assert decode(part.tiles, range(1, 8)) == [Interval(1, 4), Interval(5, 2), Interval(7, 1)]
 
 
-def test_after_the_verdict_a_run_of_what_is_known_changes_no_plan() -> None:
-    # A part may be committed already, and its digest says by which plan.
-    book = Playbook() >> header(a=2) >> payload("a", 1, of=2) >> payload("a", 2, of=2) << asks("Completed")
-    plan = book.due()
-    book >> run("a", 1, "x", "x", of=2) << changes_only(duplicates=2)
-    assert book.due() == plan
+def test_after_the_verdict_a_run_of_what_is_known_is_planned_for_and_changes_no_content() -> None:
+    # The payloads may have been sent again because their blocks have gone. A part that is committed already is known
+    # by what it contains.
+    singles, whole = [payload("a", 1, of=2), payload("a", 2, of=2)], run("a", 1, "x", "x", of=2)
+    book = Playbook() >> header(a=2) >> singles[0] >> singles[1] << asks("Completed") << plans("a", *singles)
+    (before,) = book.due()[0].series[0].parts
+    book >> whole << has(duplicates=2) << asks("Completed") << plans("a", whole)
+    (after,) = book.due()[0].series[0].parts
+    assert (after.ordinals, after.bytes, after.content) == (before.ordinals, before.bytes, before.content)
+
+
+# --- what a delivery asks
+
+
+def test_the_blocks_of_a_part_are_named_once_a_delivery_has_asked() -> None:
+    book = Playbook() >> header(a=1, b=1) >> payload("a", 1, of=1, body="xy") >> payload("b", 1, of=1)
+    assert [part.named for plan in book.due()[0].series for part in plan.parts] == [None, None]
+    book >> refused(code="blocks-unclear", a=[0]) << asks_nothing >> seconds(1)
+    named = "".join(payload("a", 1, of=1, body="xy").blocks)
+    assert [part.named for plan in book.due()[0].series for part in plan.parts] == [(named,), None]
+    book >> refused(code="storage-unavailable") >> seconds(60) << has(unclear={"a": (0,)})
+    book >> refused(code="blocks-unclear", b=[0]) >> seconds(60) << has(unclear={"b": (0,)})
+    book >> delivered("Completed") << has(unclear={})
+
+
+def test_parts_that_are_not_there_are_asked_for_in_vain() -> None:
+    book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> refused(a=[7], z=[0]) >> seconds(1)
+    assert [part.named for part in book.due()[0].series[0].parts] == [None]
 
 
 # --- contradictions: what comes second, and the code it has
@@ -288,7 +314,7 @@ def test_delivered_wins_over_whatever_the_rules_thought(facts: list[Fact], outco
 def test_a_settled_transaction_lets_go_of_what_it_needed_to_get_there() -> None:
     book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> payload("a", 1, of=1, body="y")
     series = (book >> delivered("Completed")).transaction.series["a"]
-    assert (series.parts, series.lost, series.contents.chunks) == ({}, frozenset(), ())
+    assert (series.parts, series.contents.chunks) == ({}, ())
     assert (series.received_count, series.bytes) == (1, ord("x")), "what is shown stays"
 
 

@@ -1,0 +1,40 @@
+"""How large a transaction may be. Pure.
+
+Everything that is kept or sent about a transaction grows with its series and payloads: the tracker's memory, the plan
+of its delivery, the outcome document and its notification, each of them one record. Without a limit here such a record
+would at last be refused by Kafka, and the worker that sends it would end again and again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from bridge.contract.inbound import SERIES_MAX
+from bridge.contract.outbound import Problem, rfc3339
+from tables.transaction import Transaction
+
+PAYLOADS_MAX: Final = 5_000_000
+"""Of one transaction: the sum of the total counts of its series. At 9 to 13 bytes an ordinal that is 65 MB of a
+tracker's memory beside the rows, and at most 2,220 parts: a plan below `tables.effects.EFFECT_MAX_BYTES` however the
+payloads were staged, and an outcome of a megabyte."""
+
+
+def too_many_series(now: datetime) -> Problem:
+    """One more series has come before the header than any header can list."""
+    detail = f"Payloads of more than {SERIES_MAX} series came before the header, and no header lists more."
+    return _problem("too-many-series", "A transaction has too many series", detail, now)
+
+
+def too_many_payloads(transaction: Transaction, now: datetime) -> Problem | None:
+    """Why the series, as far as they are known, are more than one transaction may have; None when they are not."""
+    wanted = [each for each in transaction.series.values() if each.listed or transaction.header is None]
+    count = sum(each.total_count or 0 for each in wanted)
+    if count <= PAYLOADS_MAX:
+        return None
+    detail = f"Its series have {count} payloads together, and a transaction has at most {PAYLOADS_MAX}: split it."
+    return _problem("too-many-payloads", "A transaction has too many payloads", detail, now)
+
+
+def _problem(code: str, title: str, detail: str, now: datetime) -> Problem:
+    return Problem(code=code, title=title, detail=detail, stage="await", occurred_at=rfc3339(now))
