@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bridge.contract.inbound import TOTAL_COUNT_MAX, Header, Trace
+from bridge.contract.inbound import TIMEOUT_MAX_S, TOTAL_COUNT_MAX, Header, Trace
 from bridge.contract.outbound import Problem
 from bridge.runs import RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, is_aligned
 
@@ -110,14 +110,53 @@ class DeliveryRefused(Event, frozen=True):
     """Parts, by series, of which more is staged than the plan can tell apart: the next one has to name their blocks."""
 
 
+class Told(Event, frozen=True):
+    """Something other than an outcome was said or done for a transaction, and need not be again."""
+
+    transaction: str
+    effect: str
+    """Id of the effect that was carried out."""
+    at: datetime
+
+
+class Command(Event, frozen=True):
+    """Somebody wants something done to a transaction."""
+
+    transaction: str
+    id: str
+    """Of this wish: the same one again changes nothing."""
+    action: Literal["retry", "cancel", "extend"]
+    by: str
+    """Who."""
+    at: datetime
+    """When it was said, by the clock of whoever took it."""
+    extend_s: Annotated[float, msgspec.Meta(ge=0, le=TIMEOUT_MAX_S)] = 0.0
+
+
+class Watermark(Event, frozen=True):
+    """How far one bridge has come, told to each partition: what waits is judged by this and by no clock.
+
+    Every message that was in the queues before `reached` and went through this bridge has its facts before this
+    record. `reached` is the broker's timestamp of an earlier record of this kind in the same partition, so no clock of
+    a bridge takes part in it.
+    """
+
+    bridge: str
+    """One run of a bridge process; it is another one when the process is started again."""
+    reached: datetime | None = None
+    """None: a bridge that is about to consume, and has not come round once."""
+    gone: bool = False
+    """It has given back what it had in hand, and will be silent from now on."""
+
+
 class Tick(Event, frozen=True):
     """The tracker's own clock in one partition: drive again what is due, refresh what is shown."""
 
     at: datetime
 
 
-TransactionEvent = HeaderReceived | PayloadsStaged | Delivered | DeliveryRefused
-AnyEvent = TransactionEvent | Tick
+TransactionEvent = HeaderReceived | PayloadsStaged | Delivered | DeliveryRefused | Told | Command
+AnyEvent = TransactionEvent | Watermark | Tick
 
 EVENT_MAX_BYTES: Final = 4 << 20
 """Of one record. A header may have 1 MiB in its body, and the facts of a batch are cut to stay below."""
