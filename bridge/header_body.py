@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from fractions import Fraction
 from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
 import msgspec
@@ -18,8 +17,6 @@ from msgspec import UNSET, Meta, UnsetType
 
 from bridge.contract.inbound import (
     SERIES_MAX,
-    TIMEOUT_MAX_S,
-    TIMEOUT_MIN_S,
     TOTAL_COUNT_MAX,
     Header,
     Rejected,
@@ -29,6 +26,7 @@ from bridge.contract.inbound import (
     is_series_type,
     is_transaction_type,
 )
+from bridge.durations import EXPECTED_LIMIT, limit_s
 from bridge.quoting import quoted
 
 DEPTH_MAX: Final = 64
@@ -40,9 +38,6 @@ LABEL_KEY_CHARS_MAX: Final = 128
 LABEL_VALUE_CHARS_MAX: Final = 1_024
 _CONTENT_TYPE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 """Becomes an HTTP header of the blobs: printable ASCII, else storage would refuse the finished result."""
-_DURATION = re.compile(
-    r"P(?=.)(?:([0-9]{1,9})D)?(?:T(?=.)(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:[.,][0-9]{1,9})?)S)?)?"
-)
 _ON_TIMEOUT: Final[tuple[Literal["abandon", "partial"], ...]] = ("abandon", "partial")
 _ON_CONFLICT: Final[tuple[Literal["fail", "keep-first"], ...]] = ("fail", "keep-first")
 
@@ -224,12 +219,10 @@ def _series(entries: list[_Series]) -> tuple[SeriesSpec, ...]:
 def _seconds(member: str, text: str | UnsetType) -> float | None:
     if text is UNSET:
         return None
-    found = _DURATION.fullmatch(text)
-    days, hours, minutes, seconds = found.groups("0") if found else ("0", "0", "0", "0")
-    total = int(days) * 86_400 + int(hours) * 3_600 + int(minutes) * 60 + Fraction(seconds.replace(",", "."))
-    if not TIMEOUT_MIN_S <= total <= TIMEOUT_MAX_S:
-        _wrong(member, text, "an ISO 8601 duration from PT1S to P6D such as PT10M")
-    return float(total)  # rounded once: PT1M16.016S is 76.016
+    seconds = limit_s(text)
+    if seconds is None:
+        _wrong(member, text, EXPECTED_LIMIT)
+    return seconds
 
 
 def _choice(member: str, text: str | UnsetType, allowed: tuple[_Choice, ...]) -> _Choice | None:

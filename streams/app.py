@@ -12,17 +12,20 @@ import msgspec
 from bridge.contract import events
 from bridge.settings import SettingsError, load
 from streams import api
-from streams.assemble import Assembler, Record, moment
+from streams.assemble import Assembler
 from streams.hardened import HardenedApp, drop_ghosts
 from streams.parking import Origin, park
+from streams.record import Record, moment
 from streams.settings import TrackerSettings
 from streams.topics import Topics
+from streams.types_file import load_policies
 from streams.worker import raw_topic, worker_options
 from tables import effects
 from tables.receipts import transaction_of
 
 try:
     settings = load(TrackerSettings)
+    policies = load_policies(settings.types_file)
 except SettingsError as error:
     raise SystemExit(f"tracker: {error} (bad-settings)") from None
 
@@ -57,7 +60,9 @@ transactions = app.Table(
 class _TopicsOutbox:
     """Records leave through Faust's producer, which is flushed before the offset of their event is committed."""
 
-    def deliver(self, effect: effects.Deliver) -> None:
+    def deliver(self, effect: effects.Effect) -> None:
+        if not isinstance(effect, effects.Deliver):
+            return  # the delivery does not know any other kind yet
         partition = topics.partition_of(effect.transaction)
         key, value = effect.transaction.encode(), effects.encode(effect)
         if len(value) > effects.EFFECT_MAX_BYTES:
@@ -75,7 +80,7 @@ def owned_partitions() -> Set[int]:
     return {tp.partition for tp in app.consumer.assignment() if tp.topic == topics.events}
 
 
-assembler = Assembler(receipts, transactions, _TopicsOutbox(), owned_partitions, settings)
+assembler = Assembler(receipts, transactions, _TopicsOutbox(), owned_partitions, settings, policies)
 
 
 def _drop_ghosts(table: Any) -> None:

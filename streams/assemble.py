@@ -6,67 +6,45 @@ delivery, because a tracker that waits would hold up the rebalance of the whole 
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Collection, Container, MutableMapping
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from datetime import datetime
+from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
 from bridge.contract import events
-from bridge.contract.events import DeliveryRefused, PayloadsStaged, Tick
+from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, Tick, Watermark
 from bridge.contract.inbound import is_transaction_id
-from bridge.contract.outbound import from_rfc3339
+from streams.partition import Partition
+from streams.record import Record
+from streams.recovery import closed_until, recover
 from streams.settings import TrackerSettings
 from streams.topics import Topics
 from tables import effects, receipts, rules
-from tables.projection import view
-from tables.transaction import FINAL, State, Transaction
+from tables.deadlines import Clock, lapsed, retry_at
+from tables.due import due
+from tables.policies import DEFAULTS, Policies
+from tables.projection import closed_view, view
+from tables.transaction import FINAL, Transaction
+from tables.watermarks import hear
 
-log = logging.getLogger(__name__)
+DECISIONS_MAX: Final = 8
+"""Of one transaction at one moment: each of them postpones what comes next, so more would be a mistake of ours."""
+
+_MESSAGES: Final = (events.HeaderReceived, events.Staged)
+_ANSWERS: Final = (events.DeliveryRefused, events.Told, events.Command)
+"""Facts that mean something only for a transaction of which something else is known."""
 
 
 class Outbox(Protocol):
     """Where the assembler's records go; sent before the event's offset is committed."""
 
-    def deliver(self, effect: effects.Deliver) -> None:
-        """Ask for a delivery."""
+    def deliver(self, effect: effects.Effect) -> None:
+        """Ask for something to be done."""
 
     def park(self, record: Record, reason: str) -> None:
         """Put a record aside that cannot be understood."""
-
-
-class Record(msgspec.Struct, frozen=True):
-    """One record of the events topic as it came."""
-
-    partition: int
-    offset: int
-    at: datetime
-    """When the broker took it."""
-    key: bytes | None
-    value: bytes | None
-
-
-class _Owned:
-    """What the owner of a partition holds in memory: an index over the tables, rebuilt whenever it is in doubt."""
-
-    def __init__(self) -> None:
-        self.transactions: dict[str, Transaction] = {}
-        self.sending: dict[str, float | None] = {}
-        """Transactions that want a delivery, and when it was asked for (monotonic seconds; None: not yet)."""
-        self.shown_s: dict[str, float] = {}
-        """When the readable row of a transaction was written last."""
-        self.unshown: set[str] = set()
-        """Transactions whose readable row is behind."""
-
-    def put(self, transaction: Transaction) -> None:
-        self.transactions[transaction.id] = transaction
-        if transaction.state is State.SENDING_COMPLETION:
-            self.sending.setdefault(transaction.id, None)
-        elif transaction.state in FINAL:
-            self.sending.pop(transaction.id, None)
 
 
 class Assembler:
@@ -79,14 +57,16 @@ class Assembler:
         outbox: Outbox,
         partitions: Callable[[], Collection[int]],
         settings: TrackerSettings,
+        policies: Policies = DEFAULTS,
     ) -> None:
         self._rows = rows
         self._shown = shown
         self._outbox = outbox
         self._mine = partitions
         self._settings = settings
+        self._policies = policies
         self._topics = Topics(settings.namespace, settings.partitions)
-        self._owned: dict[int, _Owned] | None = None
+        self._owned: dict[int, Partition] | None = None
 
     def forget(self) -> None:
         """Drop the index: partitions came or went, and the tables are the truth."""
@@ -97,7 +77,7 @@ class Assembler:
         if self._owned is None:
             return True
         owned = self._owned.get(partition)
-        return owned is not None and bool(owned.sending or owned.unshown)
+        return owned is not None and owned.wants_tick
 
     def take(self, record: Record) -> None:
         """Take one record. Never raises for what a record says; what cannot be understood is parked."""
@@ -108,49 +88,127 @@ class Assembler:
             self._outbox.park(record, str(error))
             return
         if isinstance(event, Tick):
-            self._tick(owned, record.at)
+            self._tick(owned, record)
+        elif isinstance(event, Watermark):
+            self._watermark(owned, event, record)
         elif not is_transaction_id(event.transaction):
             self._outbox.park(record, f"{event.transaction!r} is no transaction id")
         elif self._topics.partition_of(event.transaction) != record.partition:
             self._outbox.park(record, f"transaction {event.transaction} does not belong to this partition")
-        else:
+        elif event.transaction not in owned.closed:
             self._facts(owned, event, record)
+        elif isinstance(event, Delivered):
+            self._mend(event.transaction)
 
-    def _facts(self, owned: _Owned, event: events.TransactionEvent, record: Record) -> None:
+    def _facts(self, owned: Partition, event: events.TransactionEvent, record: Record) -> None:
         before = owned.transactions.get(event.transaction)
-        opened = rules.opened(event.transaction, record.at)
-        after = self._advance(before or opened, event, record)
-        if after == opened:
-            return  # nothing was said: not worth a row of its own
-        owned.put(after)
-        if isinstance(event, DeliveryRefused) and after.id in owned.sending:
-            owned.sending[after.id] = None
-        self._show(owned, after, at_once=before is None or before.state is not after.state)
-        self._ask(owned, after, record.at)
-
-    def _advance(self, transaction: Transaction, event: events.TransactionEvent, record: Record) -> Transaction:
-        """The transaction after every fact of the event; those that change it get their row."""
+        if before is None and isinstance(event, _ANSWERS):
+            return  # of a transaction that was forgotten, or never was: nothing may come into being by it
+        after = opened = rules.opened(event.transaction, record.at, self._policies) if before is None else before
         written: set[str] = set()
         for place, fact in enumerate(event.staged if isinstance(event, PayloadsStaged) else (event,)):
-            key = receipts.key(transaction.id, fact)
-            known = self._rows.get(key) if key is not None else None
-            if known is not None and known["offset"] >= record.offset and key not in written:
-                continue  # this very event again, after a crash between its row and its commit
-            after = rules.advance(transaction, fact, record.at)
-            new = known is None and receipts.says_more(transaction, after)
-            if new and key is not None and not isinstance(fact, DeliveryRefused):
-                self._rows[key] = receipts.row(fact, record.offset, record.at, place)
-                written.add(key)
-            transaction = after
-        return transaction
+            after = self._take(owned, after, fact, record, place, written)
+        if before is None and after == opened:
+            return  # nothing was said: not worth a row of its own
+        if isinstance(event, DeliveryRefused) and after.id in owned.wanting:
+            owned.wanting[after.id].pop(event.delivery, None)
+        if isinstance(event, events.Command):
+            owned.wanting.pop(after.id, None)
+        asks = not isinstance(event, PayloadsStaged) or before is None or before.state is not after.state
+        self._put(owned, after, record.at, at_once=before is None or before.state is not after.state, asks=asks)
 
-    def _tick(self, owned: _Owned, now: datetime) -> None:
+    def _take(
+        self,
+        owned: Partition,
+        transaction: Transaction,
+        fact: rules.Fact,
+        record: Record,
+        place: int,
+        written: set[str],
+    ) -> Transaction:
+        """The transaction after one fact, which gets its row if it says more; `written` are those of this record."""
+        key = receipts.key(transaction.id, fact)
+        known = self._rows.get(key) if key is not None else None
+        if known is not None and not isinstance(fact, _MESSAGES):
+            return transaction
+        if known is not None and known["offset"] >= record.offset and key not in written:
+            return transaction  # this very event again, after a crash between its row and its commit
+        after = rules.advance(transaction, fact, record.at, self._policies)
+        new = known is None and receipts.says_more(transaction, after)
+        if new and key is not None and not isinstance(fact, DeliveryRefused):
+            self._rows[key] = receipts.row(fact, record.offset, record.at, place)
+            owned.keys.setdefault(transaction.id, []).append(key)
+            written.add(key)
+        return after
+
+    def _watermark(self, owned: Partition, said: Watermark, record: Record) -> None:
+        assert owned.watermarks is not None, "every record of a partition is heard"
+        owned.watermarks = hear(owned.watermarks, said, record.at, self._settings.bridge_silence_s)
+        if (reached := owned.watermarks.reached) is not None:
+            for transaction_id in owned.by_watermark.take(reached):
+                self._look(owned, transaction_id, record)
+
+    def _tick(self, owned: Partition, record: Record) -> None:
+        for transaction_id in owned.by_clock.take(record.at):
+            self._look(owned, transaction_id, record)
         for transaction_id in sorted(owned.unshown):
             self._show(owned, owned.transactions[transaction_id], at_once=True)
-        for transaction_id in sorted(owned.sending):
-            self._ask(owned, owned.transactions[transaction_id], now)
+        for transaction_id in sorted(owned.wanting):
+            transaction = owned.transactions[transaction_id]
+            if retry_at(transaction) is not None or not self._is_asked(owned.wanting[transaction_id]):
+                self._ask(owned, transaction, record.at)
+        self._collect(owned, record.at)
 
-    def _show(self, owned: _Owned, transaction: Transaction, *, at_once: bool) -> None:
+    def _is_asked(self, asked: Mapping[str, float]) -> bool:
+        """Whether everything was asked for a moment ago: what is due takes a while to compute for a large series."""
+        latest_s = time.monotonic() - self._settings.redrive_interval_s
+        return bool(asked) and min(asked.values()) > latest_s
+
+    def _collect(self, owned: Partition, now: datetime) -> None:
+        """Forget closed transactions whose time is over, and rows that a crash has left behind."""
+        forgotten = owned.collectable.take(now)
+        owned.closed.difference_update(forgotten)
+        for key in (*owned.leftover, *map(receipts.outcome_key, forgotten)):
+            self._rows.pop(key, None)
+        owned.leftover.clear()
+        for transaction_id in forgotten:
+            self._shown.pop(transaction_id, None)
+
+    def _look(self, owned: Partition, transaction_id: str, record: Record) -> None:
+        """Find out what time has brought for a transaction, keep it, and act on it."""
+        before = after = owned.transactions[transaction_id]
+        clock = Clock(record.at, owned.watermarks.reached if owned.watermarks else None)
+        for place in range(DECISIONS_MAX):
+            if (decision := lapsed(after, clock)) is None:
+                break
+            after = self._take(owned, after, decision, record, place, set())
+        self._put(owned, after, record.at, at_once=after is not before, asks=True)
+
+    def _put(self, owned: Partition, transaction: Transaction, now: datetime, *, at_once: bool, asks: bool) -> None:
+        if transaction.state in FINAL:
+            self._close(owned, transaction)
+            return
+        owned.put(transaction)
+        self._show(owned, transaction, at_once=at_once)
+        if asks:
+            self._ask(owned, transaction, now)
+
+    def _close(self, owned: Partition, transaction: Transaction) -> None:
+        """Keep of a closed transaction its outcome, by which late messages are known, and its readable row."""
+        self._shown[transaction.id] = view(transaction)
+        until = closed_until(transaction, self._settings.dedupe_retention_s)
+        for key in owned.close(transaction.id, until):
+            if key != receipts.outcome_key(transaction.id):
+                del self._rows[key]
+
+    def _mend(self, transaction_id: str) -> None:
+        """Show an outcome that is read again: a crash may have taken the readable row and left the outcome's own."""
+        shown = self._shown.get(transaction_id)
+        if shown is None or shown["state"] not in FINAL:
+            row = receipts.read(self._rows[receipts.outcome_key(transaction_id)])
+            self._shown[transaction_id] = closed_view(receipts.fold(transaction_id, [row], self._policies), shown)
+
+    def _show(self, owned: Partition, transaction: Transaction, *, at_once: bool) -> None:
         """Write the readable row, but not for every payload: it is a view, and it costs a record each time."""
         now_s = time.monotonic()
         if not at_once and now_s - owned.shown_s.get(transaction.id, 0.0) < self._settings.row_interval_s:
@@ -160,48 +218,28 @@ class Assembler:
         owned.unshown.discard(transaction.id)
         owned.shown_s[transaction.id] = now_s
 
-    def _ask(self, owned: _Owned, transaction: Transaction, now: datetime) -> None:
-        """Send what is due, unless it was sent a moment ago and may still be answered."""
-        asked_s, now_s = owned.sending.get(transaction.id), time.monotonic()
-        if asked_s is not None and now_s - asked_s < self._settings.redrive_interval_s:
-            return
-        for effect in rules.due(transaction, now):
-            self._outbox.deliver(effect)
-            owned.sending[transaction.id] = now_s
+    def _ask(self, owned: Partition, transaction: Transaction, now: datetime) -> None:
+        """Send what is due, but for what was sent a moment ago and may still be answered."""
+        now_s, interval_s = time.monotonic(), self._settings.redrive_interval_s
+        known = owned.wanting.get(transaction.id, {})
+        asked: dict[str, float] = {}
+        for effect in due(transaction, now):
+            asked_s = known.get(effect.id)
+            if asked_s is None or now_s - asked_s >= interval_s:
+                self._outbox.deliver(effect)
+                asked_s = now_s
+            asked[effect.id] = asked_s
+        if asked or retry_at(transaction) is not None:
+            owned.wanting[transaction.id] = asked
+        else:
+            owned.wanting.pop(transaction.id, None)
 
-    def _partition(self, record: Record) -> _Owned:
+    def _partition(self, record: Record) -> Partition:
         if self._owned is None:
-            self._owned = {partition: _Owned() for partition in self._mine()}
-            for transaction_id, rows in self._rows_of_mine(self._owned).items():
-                self._recover(self._owned[self._topics.partition_of(transaction_id)], transaction_id, rows, record.at)
-        return self._owned.setdefault(record.partition, _Owned())
-
-    def _rows_of_mine(self, mine: Container[int]) -> dict[str, list[receipts.Row]]:
-        """Rows by transaction. The table may hold rows of partitions that have gone: those are not even looked at."""
-        grouped: dict[str, list[receipts.Row]] = {}
-        for key, plain in self._rows.items():
-            transaction_id = receipts.transaction_of(key)
-            if self._topics.partition_of(transaction_id) in mine:
-                grouped.setdefault(transaction_id, []).append(receipts.read(plain))
-        return grouped
-
-    def _recover(self, owned: _Owned, transaction_id: str, rows: list[receipts.Row], now: datetime) -> None:
-        transaction = receipts.fold(transaction_id, rows)
-        shown = self._shown.get(transaction_id)
-        if shown is not None:
-            recovered = shown["timestamps"]["recovered"]
-            transaction = replace(
-                transaction,
-                duplicates=max(shown["duplicates"], transaction.duplicates),
-                recoveries=shown["recoveries"],
-                recovered=from_rfc3339(recovered) if recovered else None,
+            retention_s = self._settings.dedupe_retention_s
+            self._owned = recover(
+                self._rows, self._shown, self._mine(), self._topics, self._policies, record.at, retention_s
             )
-        if transaction.state not in FINAL:
-            transaction = replace(transaction, recovered=now, recoveries=transaction.recoveries + 1)
-            owned.unshown.add(transaction_id)
-        owned.put(transaction)
-
-
-def moment(timestamp_s: float) -> datetime:
-    """A record's timestamp, in seconds, as a moment with milliseconds."""
-    return datetime.fromtimestamp(round(timestamp_s, 3), UTC)
+        owned = self._owned.setdefault(record.partition, Partition())
+        owned.hear(record.at)
+        return owned

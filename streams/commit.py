@@ -15,7 +15,7 @@ from bridge.layout import part_name
 from streams.pick import NotThere, Picked, Unclear, pick
 from tables import ordinals
 from tables.effects import Deliver, PartPlan, SeriesPlan
-from tables.projection import RANGES_MAX
+from tables.missing import RANGES_MAX
 
 DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
 SAID_MAX: Final = 10

@@ -70,6 +70,7 @@ async def _carry_out(courier: Courier, message: Any) -> None:
         origin = Origin(message.topic, message.partition, message.offset)
         await park(parked_topic, origin, message.key, message.value, str(error))
         return
+    assert isinstance(effect, effects.Deliver), "the tracker asks for nothing else yet"
     answer = await courier.deliver(effect)
     await events_topic.send_soon(key=effect.transaction.encode(), value=events.encode(answer))
 

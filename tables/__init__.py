@@ -2,7 +2,14 @@
 
 transaction  what is known of one transaction
 ordinals     sets of ordinals, and their ranges
-rules        the state machine: advance, due, deadline   <- the file to read first
+rules        the state machine: what each fact makes of it   <- the file to read first
+messages     what headers and payloads say, and where they contradict each other
+policies     how long a transaction may wait, and what happens then
+watermarks   how far all bridges have come: the clock of waiting
+deadlines    when to look without a new fact, and what it means that the moment has passed
+decisions    what was found out when time had passed: facts, too
+due          what a transaction wants done now
+missing      what it lacks
 accept       what is staged, a payload or a run: new, duplicate or in conflict
 contents     what each ordinal of a series contains, and in which blocks
 effects      what a transaction wants done

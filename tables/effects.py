@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from bridge.contract.events import OutcomeKind
-from bridge.contract.inbound import Trace
-from bridge.contract.outbound import Problem
+from bridge.contract.inbound import Header, Trace
+from bridge.contract.outbound import Problem, Ranges
 
 EFFECT_MAX_BYTES: Final = 4 << 20
 """Of one record. No transaction reaches it: `tables.limits` bounds the parts of a plan, `tables.tiling` what is said
@@ -48,19 +48,71 @@ class SeriesPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     parts: tuple[PartPlan, ...] = ()
 
 
-class Deliver(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
-    """Commit the series, write the outcome, tell the consumers."""
+class OrphanSeries(msgspec.Struct, frozen=True, rename="camel"):
+    """Payloads that belong to no result: nothing announced their series, or no header ever came."""
+
+    series: str
+    total_count: int | None
+    received_count: int
+    bytes: int
+    received: Ranges
+    ranges_truncated: bool
+
+
+class _Effect(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
+    """A record of the deliveries topic; the tag names the class."""
 
     id: str
     transaction: str
+
+
+class Deliver(_Effect, frozen=True):
+    """Commit the series, write the outcome, tell the consumers."""
+
     transaction_type: str
     outcome: OutcomeKind
     created: datetime
     series: tuple[SeriesPlan, ...]
+    partial: bool = False
+    """Of each series only what was received."""
     header_received: datetime | None = None
     problem: Problem | None = None
+    orphans: tuple[OrphanSeries, ...] = ()
     reply_to: str | None = None
     trace: Trace = Trace()
+
+
+NoticeKind: TypeAlias = Literal["accepted", "gap", "overdue"]
+
+
+class Announce(_Effect, frozen=True):
+    """Tell those who wait something that is no outcome."""
+
+    transaction_type: str
+    kind: NoticeKind
+    at: datetime
+    """When it became true."""
+    sequence: int = 0
+    """Running number of a gap."""
+    problem: Problem | None = None
+    header: Header | None = None
+    """Of a transaction that was accepted."""
+    reply_to: str | None = None
+    trace: Trace = Trace()
+
+
+class KeepAlive(_Effect, frozen=True):
+    """Keep storage from dropping the uncommitted blocks of a transaction, as it does a week after the last one."""
+
+    sequence: int
+
+
+Effect: TypeAlias = Deliver | Announce | KeepAlive
+
+
+def notice_id(transaction: str, kind: str, sequence: int = 0) -> str:
+    """The id of an effect that is no delivery."""
+    return blake2b(f"{kind}/{transaction}/{sequence}".encode(), digest_size=16).hexdigest()
 
 
 def delivery_id(transaction: str, outcome: OutcomeKind) -> str:
@@ -83,15 +135,15 @@ def digest_text(digest: int) -> str:
     return f"{digest % (1 << 128):032x}"
 
 
-_decoder = msgspec.json.Decoder(Deliver)
+_decoder: msgspec.json.Decoder[Effect] = msgspec.json.Decoder(Effect)
 _encoder = msgspec.json.Encoder()
 
 
-def encode(effect: Deliver) -> bytes:
+def encode(effect: Effect) -> bytes:
     """The effect as the JSON of a Kafka record."""
     return _encoder.encode(effect)
 
 
-def decode(value: bytes) -> Deliver:
+def decode(value: bytes) -> Effect:
     """The effect in a Kafka record. Raises msgspec.DecodeError when it is none that this version knows."""
     return _decoder.decode(value)

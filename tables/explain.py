@@ -10,7 +10,7 @@ import msgspec
 
 from bridge.contract.outbound import Problem, rfc3339
 from tables import ordinals
-from tables.rules import deadline
+from tables.deadlines import Deadline, deadlines, retry_at
 from tables.transaction import Series, State, Transaction
 
 RANGES_SAID_MAX: Final = 20
@@ -26,6 +26,8 @@ class Explanation(msgspec.Struct, frozen=True, rename="camel"):
     """A sentence for each thing; none when nothing is waited for."""
     command: str | None = None
     """The command line that shows more, or gets the result."""
+    otherwise: tuple[str, ...] = ()
+    """What time alone brings, and when, in that order."""
 
 
 def explain(transaction: Transaction, now: datetime) -> Explanation:
@@ -68,7 +70,8 @@ def _awaiting(transaction: Transaction) -> Explanation:
         meaning = "what came first stays" if header else "the header decides what that means"
         summary += f"; messages contradict each other ({transaction.conflict.code}), {meaning}"
     gaps = any(series.total_count for _, series in incomplete)
-    return Explanation(f"{summary}.", tuple(waiting), f"brh gaps {transaction.id}" if gaps else None)
+    command = f"brh gaps {transaction.id}" if gaps else None
+    return Explanation(f"{summary}.", tuple(waiting), command, _otherwise(transaction))
 
 
 def _lacks(name: str, series: Series) -> str:
@@ -80,7 +83,7 @@ def _lacks(name: str, series: Series) -> str:
 
 
 def _sending(transaction: Transaction, now: datetime) -> Explanation:
-    verdict, again = transaction.verdict, deadline(transaction)
+    verdict, again = transaction.verdict, retry_at(transaction)
     outcome = verdict.outcome if verdict else "unknown"
     summary = f"{transaction.id} is decided as {outcome}, which is being written and told"
     if again is None:
@@ -90,7 +93,31 @@ def _sending(transaction: Transaction, now: datetime) -> Explanation:
         tries = _many(transaction.refusals, "try", "tries")
         waiting = f"The next try in {pause_s:.0f} s, after {tries}{_because(transaction.problem)}"
     because = _because(verdict.problem if verdict else None)
-    return Explanation(summary + because, (waiting,), f"brh wait {transaction.id}")
+    command = f"brh retry {transaction.id}" if again or transaction.overdue else f"brh wait {transaction.id}"
+    return Explanation(summary + because, (waiting,), command, _otherwise(transaction))
+
+
+def _otherwise(transaction: Transaction) -> tuple[str, ...]:
+    found = ((each, _brings(transaction, each)) for each in deadlines(transaction))
+    return tuple(f"{rfc3339(each.at)}: {text}." for each, text in found if text is not None)
+
+
+def _brings(transaction: Transaction, deadline: Deadline) -> str | None:
+    match deadline.kind:
+        case "header":
+            return "abandoned, unless its header comes"
+        case "idle":
+            return "its gaps are told, unless something new comes"
+        case "awaiting" if transaction.header is not None and transaction.limits.on_timeout == "partial":
+            return "completed with what there is by then"
+        case "awaiting":
+            return "abandoned, unless everything has come"
+        case "completing":
+            return "counts as overdue"
+        case "completing-max":
+            return "failed, unless it is delivered"
+        case "retry" | "keep-alive":
+            return None
 
 
 def _closed(transaction: Transaction) -> str:

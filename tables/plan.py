@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from bridge.layout import part_ordinals
 from tables import tiling
 from tables.effects import PartPlan, SeriesPlan, digest_text
+from tables.missing import names
 from tables.transaction import PartTally, Series, Transaction, Verdict
 
 NAMED_MAX_BYTES: Final = 640 << 10
@@ -19,11 +20,9 @@ _CRC64_CHARS: Final = 16
 
 def plans(transaction: Transaction, verdict: Verdict) -> tuple[SeriesPlan, ...]:
     """How to assemble what is accepted; only the names of the series for another verdict than Completed."""
-    header = transaction.header
-    names = [spec.type for spec in header.series] if header else sorted(transaction.series)
     room = NAMED_MAX_BYTES
     made = []
-    for name in names:
+    for name in names(transaction):
         series = transaction.series[name]
         parts: list[PartPlan] = []
         if verdict.outcome == "Completed":

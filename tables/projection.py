@@ -5,6 +5,7 @@ It is a view, never the truth: it is written from what the rules know and can be
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,19 +14,21 @@ import msgspec
 from bridge.contract.outbound import rfc3339
 from bridge.layout import OUTCOME_BLOB
 from tables import ordinals
-from tables.rules import deadline
+from tables.deadlines import awaiting_until, deadlines
+from tables.missing import missing_ranges, ranges_max
 from tables.transaction import Series, State, Transaction
 
-RANGES_MAX: Final = 1_000
-"""Ranges shown a series, so that a scattered series cannot make a row that Kafka refuses."""
-ROW_RANGES_MAX: Final = 20_000
-"""Ranges shown in one row over all series: about 400 kB of JSON."""
+_SHOWN_KINDS: Final = frozenset({"header", "idle", "awaiting", "retry", "completing", "completing-max"})
+"""Of deadlines: keeping blocks alive is nobody's business."""
+
+_OF_THE_OUTCOME: Final = frozenset({"state", "blobUri", "timestamps", "deadlines", "problem"})
+_TIMES_OF_THE_OUTCOME: Final = ("lastUpdated", "completed", "notified")
 
 
 def view(transaction: Transaction) -> dict[str, Any]:
     """The transaction in the words of the public interface."""
     settled = transaction.settled
-    room = max(1, min(RANGES_MAX, ROW_RANGES_MAX // (2 * max(1, len(transaction.series)))))
+    room = ranges_max(transaction)
     return {
         "transactionId": transaction.id,
         "transactionType": transaction.transaction_type,
@@ -43,9 +46,24 @@ def view(transaction: Transaction) -> dict[str, Any]:
             "recovered": _time(transaction.recovered),
         },
         "recoveries": transaction.recoveries,
-        "deadlines": {"next": _time(deadline(transaction)), "kind": "retry" if deadline(transaction) else None},
+        "deadlines": _deadlines(transaction),
         "problem": msgspec.to_builtins(transaction.problem),
+        "problems": msgspec.to_builtins(transaction.problems),
+        "commands": [
+            {"id": each.id, "action": each.action, "by": each.by, "at": rfc3339(each.at)}
+            for each in transaction.commands
+        ],
     }
+
+
+def closed_view(transaction: Transaction, shown: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A closed transaction of which only the outcome is left, with what its readable row has shown before."""
+    closed = view(transaction)
+    if shown is None:
+        return closed
+    known = {name: shown[name] for name in shown if name not in _OF_THE_OUTCOME}
+    times = {**shown["timestamps"], **{name: closed["timestamps"][name] for name in _TIMES_OF_THE_OUTCOME}}
+    return {**closed, **known, "timestamps": times}
 
 
 def _header(transaction: Transaction) -> dict[str, Any] | None:
@@ -55,10 +73,19 @@ def _header(transaction: Transaction) -> dict[str, Any] | None:
     return header
 
 
+def _deadlines(transaction: Transaction) -> dict[str, str | None]:
+    following = next((each for each in deadlines(transaction) if each.kind in _SHOWN_KINDS), None)
+    waits = transaction.state is State.AWAITING_RESULTS
+    return {
+        "next": rfc3339(following.at) if following else None,
+        "kind": following.kind if following else None,
+        "awaiting": rfc3339(awaiting_until(transaction)) if waits else None,
+    }
+
+
 def _series(name: str, series: Series, room: int) -> dict[str, Any]:
     received, more_received = ordinals.ranges(series.received, room)
-    lacking = ordinals.upto(series.total_count or 0) & ~series.received
-    missing, more_missing = ordinals.ranges(lacking, room)
+    missing, more_missing = missing_ranges(series, room)
     return {
         "seriesType": name,
         "totalCount": series.total_count,

@@ -3,7 +3,8 @@
 A row never changes, so an owner that was frozen and woke up after its partition had moved can write what it likes: it
 can only repeat what is there. The row keeps the offset of its event, so that a rebuilt transaction takes its facts in
 the order in which they were first heard (`place` tells those of one event apart), and an event that is read again
-after a crash is not mistaken for a duplicate.
+after a crash is not mistaken for a duplicate. What the tracker decided when time had passed stands among them, at the
+offset of the record that made it look.
 """
 
 from __future__ import annotations
@@ -12,48 +13,73 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import reduce
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
-from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
+from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
+from tables.decisions import Decision, Expired, GapNoticed, Overdue
+from tables.policies import DEFAULTS, Policies
 from tables.rules import Fact, advance, opened
 from tables.transaction import Transaction
 
+Kept: TypeAlias = HeaderReceived | Staged | Delivered | Told | Command | Decision
+"""Facts that have a row; a refused delivery has none, because a new delivery repeats it."""
 
-class HeaderRow(msgspec.Struct, frozen=True, tag="header", tag_field="kind"):
-    """A header that was accepted, or one that contradicts it."""
 
+class _Row(msgspec.Struct, frozen=True, tag_field="kind"):
     offset: int
     at: datetime
+
+
+class HeaderRow(_Row, frozen=True, tag="header"):
+    """A header that was accepted, or one that contradicts it."""
+
     fact: HeaderReceived
     place: int = 0
 
 
-class StagedRow(msgspec.Struct, frozen=True, tag="staged", tag_field="kind"):
+class StagedRow(_Row, frozen=True, tag="staged"):
     """A staged payload, or a run of them."""
 
-    offset: int
-    at: datetime
     fact: Staged
     place: int = 0
 
 
-class OutcomeRow(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind"):
+class OutcomeRow(_Row, frozen=True, tag="outcome"):
     """The outcome as it was written and told."""
 
-    offset: int
-    at: datetime
     fact: Delivered
     place: int = 0
 
 
-Row = HeaderRow | StagedRow | OutcomeRow
+class ToldRow(_Row, frozen=True, tag="told"):
+    """Something that was said or done."""
+
+    fact: Told
+    place: int = 0
+
+
+class CommandRow(_Row, frozen=True, tag="command"):
+    """What somebody wanted, and who."""
+
+    fact: Command
+    place: int = 0
+
+
+class DecisionRow(_Row, frozen=True, tag="decision"):
+    """What the tracker found out when time had passed."""
+
+    fact: Decision
+    place: int = 0
+
+
+Row: TypeAlias = HeaderRow | StagedRow | OutcomeRow | ToldRow | CommandRow | DecisionRow
 
 
 def key(transaction_id: str, fact: Fact) -> str | None:
-    """Key of the fact's row; None for a fact that is not kept, because a new delivery repeats it."""
+    """Key of the fact's row; None for a fact that is not kept."""
     match fact:
         case HeaderReceived():
             other = fact.conflicting_digest
@@ -62,12 +88,36 @@ def key(transaction_id: str, fact: Fact) -> str | None:
             said: tuple[object, ...] = (fact.total_count, fact.sizes, fact.blocks)
             if fact.count > 1:
                 said += (fact.crc64s,)  # the block of a run does not tell what each of its payloads is
-            content = blake2b(msgspec.json.encode(said), digest_size=8)
-            return f"{transaction_id}/{fact.series}/{fact.first}-{fact.count}-{content.hexdigest()}"
+            return f"{transaction_id}/{fact.series}/{fact.first}-{fact.count}-{_digest(said)}"
         case Delivered():
-            return f"{transaction_id}/outcome"
+            return outcome_key(transaction_id)
+        case Told():
+            return f"{transaction_id}/told-{fact.effect}"
+        case Command():
+            return f"{transaction_id}/command-{fact.id}"
         case DeliveryRefused():
             return None
+        case GapNoticed() | Expired() | Overdue():
+            return f"{transaction_id}/{_decided(fact)}"
+        case _:
+            assert_never(fact)
+
+
+def _decided(decision: Decision) -> str:
+    match decision:
+        case GapNoticed():
+            return f"gap-{decision.sequence}"
+        case Expired():
+            return f"expired-{_digest(decision)}"
+        case Overdue():
+            return "overdue"
+        case _:
+            assert_never(decision)
+
+
+def outcome_key(transaction_id: str) -> str:
+    """Key of the one row that stays when a transaction is closed."""
+    return f"{transaction_id}/outcome"
 
 
 def says_more(before: Transaction, after: Transaction) -> bool:
@@ -84,7 +134,7 @@ def transaction_of(row_key: str) -> str:
     return row_key.partition("/")[0]
 
 
-def row(fact: HeaderReceived | Staged | Delivered, offset: int, at: datetime, place: int = 0) -> dict[str, Any]:
+def row(fact: Kept, offset: int, at: datetime, place: int = 0) -> dict[str, Any]:
     """The fact as plain JSON: what the table stores, the changelog carries and the table view shows."""
     match fact:
         case HeaderReceived():
@@ -93,6 +143,14 @@ def row(fact: HeaderReceived | Staged | Delivered, offset: int, at: datetime, pl
             made = StagedRow(offset, at, fact, place)
         case Delivered():
             made = OutcomeRow(offset, at, fact, place)
+        case Told():
+            made = ToldRow(offset, at, fact, place)
+        case Command():
+            made = CommandRow(offset, at, fact, place)
+        case GapNoticed() | Expired() | Overdue():
+            made = DecisionRow(offset, at, fact, place)
+        case _:
+            assert_never(fact)
     plain: dict[str, Any] = msgspec.to_builtins(made)
     return plain
 
@@ -103,8 +161,12 @@ def read(plain: Mapping[str, Any]) -> Row:
     return found
 
 
-def fold(transaction_id: str, rows: Iterable[Row]) -> Transaction:
+def fold(transaction_id: str, rows: Iterable[Row], policies: Policies = DEFAULTS) -> Transaction:
     """The transaction that the rows, in any order, tell of."""
     ordered = sorted(rows, key=lambda each: (each.offset, each.place))
-    first = opened(transaction_id, ordered[0].at)
-    return reduce(lambda transaction, each: advance(transaction, each.fact, each.at), ordered, first)
+    first = opened(transaction_id, ordered[0].at, policies)
+    return reduce(lambda transaction, each: advance(transaction, each.fact, each.at, policies), ordered, first)
+
+
+def _digest(said: object) -> str:
+    return blake2b(msgspec.json.encode(said), digest_size=8).hexdigest()

@@ -7,106 +7,90 @@ Rules about this file:
 
 Theory of operation. A transaction is the fold of its facts. `advance` takes one fact: it is idempotent (the same fact
 again changes no more than a counter), facts of a series commute, and a final state is never left. What came first
-stays: a contradiction is kept beside it, and the header's policy says whether it fails the transaction.
-A verdict is not an outcome. When everything has arrived, or a contradiction forbids it ever will, the state becomes
-SendingCompletion and `due` asks for a delivery, again and again until the fact `Delivered` says what was written. That
-fact wins, whatever the verdict was: another owner may have decided first, and only the outcome document arbitrates.
-`due` is computed from the state alone, so an effect that got lost is simply asked for again.
+stays: a contradiction is kept beside it, and the policy says whether it fails the transaction.
+Time is a fact too: `tables.deadlines` finds out that a limit has passed, and says so once, as a decision that is kept
+like what messages say.
+A verdict is not an outcome. When everything has arrived, or a contradiction or a limit forbids it ever will, the state
+becomes SendingCompletion and `tables.due` asks for a delivery, again and again until the fact `Delivered` says what was
+written. That fact wins, whatever the verdict was: another owner may have decided first, and only the outcome document
+arbitrates. What is due is computed from the state alone, so an effect that got lost is simply asked for again.
 
-The table below is complete: every state and every fact. Two lines of it are guarded: `_judge` chooses between staying
-open and SendingCompletion, and `Delivered` names the final state itself.
+The table below is complete: every state and every fact. Guards choose where it names more than one state: `_judge`
+between staying open and SendingCompletion, a command by what it wants, and `Delivered` names the final state itself.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
-from bridge.contract.inbound import SERIES_MAX, Header
+from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
+from bridge.contract.inbound import SERIES_MAX
 from bridge.contract.outbound import Problem, rfc3339
-from tables.accept import Taken, differing, take
 from tables.contents import Contents
-from tables.effects import Deliver, delivery_id
+from tables.decisions import Decision, Expired, GapNoticed, Overdue
+from tables.effects import delivery_id
 from tables.limits import too_many_payloads, too_many_series
-from tables.plan import plans
-from tables.transaction import FINAL, Series, Settled, State, Transaction, Verdict
+from tables.messages import with_header, with_payloads
+from tables.missing import missing_of
+from tables.policies import DEFAULTS, Policies
+from tables.transaction import FINAL, Gap, Noted, Ordered, Series, Settled, State, Transaction, Verdict
 
-Fact: TypeAlias = HeaderReceived | Staged | Delivered | DeliveryRefused
+Fact: TypeAlias = HeaderReceived | Staged | Delivered | DeliveryRefused | Told | Command | Decision
 
-_OPEN = frozenset({State.AWAITING_RESULTS, State.SENDING_COMPLETION})
+_AWAITING = frozenset({State.AWAITING_RESULTS})
 _SENDING = frozenset({State.SENDING_COMPLETION})
+_OPEN = _AWAITING | _SENDING
 
 TRANSITIONS: Final[dict[State, dict[type[Fact], frozenset[State]]]] = {
     State.AWAITING_RESULTS: {
         HeaderReceived: _OPEN,
         Staged: _OPEN,
-        DeliveryRefused: frozenset({State.AWAITING_RESULTS}),
+        GapNoticed: _AWAITING,
+        Expired: _SENDING,
+        Overdue: _AWAITING,
+        Command: _OPEN,
+        Told: _AWAITING,
+        DeliveryRefused: _AWAITING,
         Delivered: FINAL,
     },
     State.SENDING_COMPLETION: {
-        HeaderReceived: _SENDING,
-        Staged: _SENDING,
-        DeliveryRefused: _SENDING,
+        **dict.fromkeys(
+            (HeaderReceived, Staged, GapNoticed, Expired, Overdue, Command, Told, DeliveryRefused), _SENDING
+        ),
         Delivered: FINAL,
     },
     **{
-        state: dict.fromkeys((HeaderReceived, Staged, DeliveryRefused, Delivered), frozenset({state}))
+        state: dict.fromkeys(
+            (HeaderReceived, Staged, GapNoticed, Expired, Overdue, Command, Told, DeliveryRefused, Delivered),
+            frozenset({state}),
+        )
         for state in FINAL
     },
 }
 
-RETRY_FIRST_S: Final = 1.0
-RETRY_MAX_S: Final = 60.0
-"""A refused delivery is tried again after 1, 2, 4, ... seconds, at most this long."""
+PROBLEMS_MAX: Final = 20
+COMMANDS_MAX: Final = 20
+TOLD_MAX: Final = 8
+"""More than there are effects at a time that are no deliveries."""
 
 
-def opened(transaction_id: str, now: datetime) -> Transaction:
+def opened(transaction_id: str, now: datetime, policies: Policies = DEFAULTS) -> Transaction:
     """A transaction of which the first fact has just been heard."""
-    return Transaction(id=transaction_id, created=now, updated=now)
+    return Transaction(id=transaction_id, created=now, updated=now, progressed=now, limits=policies.default)
 
 
-def advance(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
+def advance(transaction: Transaction, fact: Fact, now: datetime, policies: Policies = DEFAULTS) -> Transaction:
     """What is known after a fact; `now` is when the fact was reported."""
     before = transaction.state
     if before in FINAL:
         after = _late(transaction, fact)
     else:
-        after = _take(replace(transaction, updated=max(transaction.updated, now)), fact, now)
+        after = _take(replace(transaction, updated=max(transaction.updated, now)), fact, now, policies)
     assert after.state in TRANSITIONS[before][type(fact)], (before, type(fact), after.state)
     return after
-
-
-def due(transaction: Transaction, now: datetime) -> tuple[Deliver, ...]:
-    """What this transaction wants done; empty when it waits or is closed."""
-    again = deadline(transaction)
-    if transaction.state is not State.SENDING_COMPLETION or transaction.verdict is None or (again and now < again):
-        return ()
-    verdict = transaction.verdict
-    return (
-        Deliver(
-            id=delivery_id(transaction.id, verdict.outcome),
-            transaction=transaction.id,
-            transaction_type=transaction.transaction_type,
-            outcome=verdict.outcome,
-            created=transaction.created,
-            series=plans(transaction, verdict),
-            header_received=transaction.header_received,
-            problem=verdict.problem,
-            reply_to=transaction.reply_to,
-            trace=transaction.trace,
-        ),
-    )
-
-
-def deadline(transaction: Transaction) -> datetime | None:
-    """When to look again without a new fact: the next try of a refused delivery; None: nothing is scheduled."""
-    if transaction.state is not State.SENDING_COMPLETION or transaction.refused is None:
-        return None
-    pause_s = min(RETRY_FIRST_S * 2 ** min(transaction.refusals - 1, 16), RETRY_MAX_S)
-    return transaction.refused + timedelta(seconds=pause_s)
 
 
 def _late(transaction: Transaction, fact: Fact) -> Transaction:
@@ -114,137 +98,138 @@ def _late(transaction: Transaction, fact: Fact) -> Transaction:
     return replace(transaction, late=transaction.late + messages)
 
 
-def _take(transaction: Transaction, fact: Fact, now: datetime) -> Transaction:
+def _take(transaction: Transaction, fact: Fact, now: datetime, policies: Policies) -> Transaction:
     match fact:
         case HeaderReceived():
-            return _judge(_header(transaction, fact, now), now)
+            return _judge(with_header(transaction, fact, now, policies), now)
         case Staged():
-            transaction = _payload(transaction, fact, now)
-            # Only a series that is now complete, or a contradiction, can change the verdict.
-            series = transaction.series.get(fact.series)
-            worth_judging = (series and series.complete) or transaction.conflict
-            return _judge(transaction, now) if worth_judging else transaction
+            return _judge_payloads(transaction, with_payloads(transaction, fact, now), fact.series, now)
+        case GapNoticed() | Expired() | Overdue():
+            return _decide(transaction, fact, now)
+        case Command():
+            return _obey(transaction, fact, now)
+        case Told():
+            told = tuple(each for each in transaction.told if each != fact.effect)
+            return replace(transaction, told=(*told, fact.effect)[-TOLD_MAX:])
         case Delivered():
             return _settle(transaction, fact)
         case DeliveryRefused():
-            verdict = transaction.verdict
-            if verdict is None or fact.delivery != delivery_id(transaction.id, verdict.outcome):
-                return transaction  # of a delivery that is not wanted: it says nothing about the one that is
-            # What was asked for stays named while another try fails for something else.
-            unclear = fact.unclear or transaction.unclear
-            refusals = transaction.refusals + 1
-            return replace(transaction, refusals=refusals, refused=now, problem=fact.problem, unclear=unclear)
+            return _refused(transaction, fact, now)
         case _:
             assert_never(fact)
 
 
-def _header(transaction: Transaction, fact: HeaderReceived, now: datetime) -> Transaction:
-    if transaction.header is None:
-        transaction = replace(
-            transaction,
-            header=fact.header,
-            header_digest=fact.digest,
-            header_received=fact.received,
-            reply_to=fact.reply_to,
-            trace=fact.trace,
-        )
-        transaction = _announce(transaction, fact.header, now)
-    elif fact.conflicting_digest is None and fact.digest == transaction.header_digest:
-        return replace(transaction, duplicates=transaction.duplicates + 1)
-    other = fact.conflicting_digest or (fact.digest if fact.digest != transaction.header_digest else None)
-    if other is None:
-        return transaction
-    detail = f"A second header has the digest {other}, the first one {transaction.header_digest}."
-    return _conflict(transaction, "conflicting-header", "A second header differs from the first", detail, now)
-
-
-def _announce(transaction: Transaction, header: Header, now: datetime) -> Transaction:
-    """Hold what came before the header against what the header says."""
-    series = {spec.type: Series() for spec in header.series} | transaction.series  # shown in the header's order
-    for spec in header.series:
-        known = series[spec.type]
-        if spec.total_count is not None and known.total_count not in (None, spec.total_count):
-            detail = f"Series {spec.type}: payloads say {known.total_count}, the header says {spec.total_count}."
-            title = "Header and payloads disagree about a total count"
-            transaction = _conflict(transaction, "conflicting-total-count", title, detail, now)
-        total_count = spec.total_count if known.total_count is None else known.total_count
-        series[spec.type] = replace(known, total_count=total_count, content_type=spec.content_type, listed=True)
-    transaction = _within_limits(replace(transaction, series=series), now)
-    for name in sorted(series.keys() - {spec.type for spec in header.series}):
-        transaction = _unknown_series(transaction, name, now)
-    return transaction
-
-
-def _payload(transaction: Transaction, staged: Staged, now: datetime) -> Transaction:
-    name = staged.series
-    before = transaction.series.get(name, Series())
-    if transaction.header is not None and not before.listed:
-        return _unknown_series(transaction, name, now)  # nobody will want it, so nothing of it is kept
-    if name not in transaction.series and len(transaction.series) == SERIES_MAX:
-        return _decide(transaction, Verdict("Failed", too_many_series(now)))
-    series, taken = take(before, staged)
-    fresh = series.received_count - before.received_count
-    if fresh and transaction.verdict is not None:
-        # What the parts contain is settled with the verdict; only larger tiles of it may still come.
-        return replace(transaction, late=transaction.late + staged.count)
-    transaction = replace(transaction, series={**transaction.series, name: series})
-    if before.total_count is None:
-        transaction = _within_limits(transaction, now)
-    match taken:
-        case Taken.NEW | Taken.DUPLICATE:
-            return replace(transaction, duplicates=transaction.duplicates + staged.count - fresh)
-        case Taken.OTHER_BYTES:
-            at = differing(before, staged) or 0
-            which = f"Series {name}, ordinal {staged.first + at}"
-            if staged.count > 1:
-                which += f" in the run {staged.first}-{staged.first + staged.count - 1}"
-            detail = f"{which}: {staged.sizes[at]} bytes with CRC-64 {staged.crc64s[at]} differ."
-            title = "An ordinal came twice with different bytes"
-            return _conflict(transaction, "conflicting-payload", title, detail, now)
-        case Taken.OTHER_TOTAL:
-            detail = f"Series {name}, ordinal {staged.first}: says {staged.total_count}, known is {before.total_count}."
-            title = "Messages of a series disagree about its total count"
-            return _conflict(transaction, "conflicting-total-count", title, detail, now)
-        case _:
-            assert_never(taken)
-
-
-def _unknown_series(transaction: Transaction, name: str, now: datetime) -> Transaction:
-    detail = f"Series {name} has payloads, but the header does not list it."
-    return _conflict(transaction, "unknown-series", "A series is not in the header", detail, now)
-
-
-def _conflict(transaction: Transaction, code: str, title: str, detail: str, now: datetime) -> Transaction:
-    """Keep the first contradiction; once there is a verdict nothing is weighed any more."""
-    if transaction.conflict is not None or transaction.verdict is not None:
-        return transaction
-    problem = Problem(code=code, title=title, detail=detail, stage="await", occurred_at=rfc3339(now))
-    return replace(transaction, conflict=problem)
+def _judge_payloads(before: Transaction, after: Transaction, name: str, now: datetime) -> Transaction:
+    """Judge only what can change the verdict: a series that is complete, a contradiction, what is too much."""
+    if after.header is None and len(after.series) > SERIES_MAX:
+        return before if before.verdict else _sending(before, Verdict("Failed", too_many_series(now)), now)
+    known, series = before.series.get(name, Series()), after.series.get(name, Series())
+    told = known.total_count is None and series.total_count is not None
+    return _judge(after, now) if told or series.complete or after.conflict or after.header is None else after
 
 
 def _judge(transaction: Transaction, now: datetime) -> Transaction:
-    """Reach the verdict where one can be reached; nothing is judged before the header, because it sets the policy."""
-    header = transaction.header
-    if header is None:
+    """Reach the verdict where one can be reached; before the header, which sets the policy, only for too much."""
+    header, limits = transaction.header, transaction.limits
+    if transaction.verdict is not None:
         return transaction
-    if transaction.conflict is not None and header.on_conflict != "keep-first":
-        return _decide(transaction, Verdict("Failed", transaction.conflict))
+    if (problem := too_many_payloads(transaction, now)) is not None:
+        return _sending(transaction, Verdict("Failed", problem), now)
+    if header is None:
+        problem = _too_early(transaction, now)
+        return transaction if problem is None else _sending(transaction, Verdict("Failed", problem), now)
+    if transaction.conflict is not None and limits.on_conflict != "keep-first":
+        return _sending(transaction, Verdict("Failed", transaction.conflict), now)
     if all(transaction.series[spec.type].complete for spec in header.series):
-        return _decide(transaction, Verdict("Completed"))
+        return _sending(transaction, Verdict("Completed"), now)
     return transaction
 
 
-def _within_limits(transaction: Transaction, now: datetime) -> Transaction:
-    """Fail what is larger than can be followed, whatever the policy and even without one."""
-    problem = too_many_payloads(transaction, now)
-    return transaction if problem is None else _decide(transaction, Verdict("Failed", problem))
+def _too_early(transaction: Transaction, now: datetime) -> Problem | None:
+    limits = transaction.limits
+    payloads = sum(series.received_count for series in transaction.series.values())
+    size = sum(series.bytes for series in transaction.series.values())
+    if payloads <= limits.early_payloads_max and size <= limits.early_bytes_max:
+        return None
+    detail = (
+        f"{payloads} payloads with {size} bytes came before a header; "
+        f"at most {limits.early_payloads_max} with {limits.early_bytes_max} may."
+    )
+    return Problem("early-limit", "Too much came before the header", detail, "await", rfc3339(now))
 
 
-def _decide(transaction: Transaction, verdict: Verdict) -> Transaction:
-    """The first verdict stays."""
-    if transaction.verdict is not None:
+def _decide(transaction: Transaction, decision: Decision, now: datetime) -> Transaction:
+    """Follow what was found out when time had passed; it was true then, and may be out of date by now."""
+    verdict = transaction.verdict
+    match decision:
+        case GapNoticed():
+            before = transaction.gap
+            if verdict is not None or (before is not None and before.sequence >= decision.sequence):
+                return transaction
+            again = before is not None and before.at >= (transaction.progressed or transaction.created)
+            repeats = before.repeats + 1 if before is not None and again else 0
+            return _noted(
+                replace(transaction, gap=Gap(decision.sequence, now, decision.problem, repeats)), decision.problem
+            )
+        case Expired():
+            if verdict is not None and not (verdict.outcome == "Completed" and decision.outcome == "Failed"):
+                return transaction
+            return _sending(transaction, Verdict(decision.outcome, decision.problem, decision.partial), now)
+        case Overdue():
+            if verdict is None or transaction.overdue is not None:
+                return transaction
+            return _noted(replace(transaction, overdue=Noted(now, decision.problem)), decision.problem)
+        case _:
+            assert_never(decision)
+
+
+def _obey(transaction: Transaction, command: Command, now: datetime) -> Transaction:
+    """Carry out a command where the state allows it; whoever took it has said so, or refused it, before."""
+    if any(known.id == command.id for known in transaction.commands):
         return transaction
-    return replace(transaction, state=State.SENDING_COMPLETION, verdict=verdict, problem=verdict.problem)
+    heard = Ordered(command.id, command.action, command.by, command.at)
+    transaction = replace(transaction, commands=(*transaction.commands, heard)[-COMMANDS_MAX:])
+    verdict = transaction.verdict
+    match command.action:
+        case "cancel" if verdict is None or verdict.outcome == "Completed":
+            detail = f"{command.by} cancelled it."
+            title, missing = "The transaction was cancelled", missing_of(transaction)
+            problem = Problem("cancelled", title, detail, "await", rfc3339(now), missing=missing)
+            return _sending(transaction, Verdict("Abandoned", problem), now)
+        case "extend" if verdict is None:
+            return replace(transaction, extended_s=transaction.extended_s + command.extend_s)
+        case "retry" if verdict is not None:
+            return replace(transaction, refused=None, refusals=0)
+        case _:
+            return transaction
+
+
+def _refused(transaction: Transaction, fact: DeliveryRefused, now: datetime) -> Transaction:
+    verdict = transaction.verdict
+    if verdict is None or fact.delivery != delivery_id(transaction.id, verdict.outcome):
+        return transaction  # of an effect that is not wanted: it says nothing about the one that is
+    # What was asked for stays named while another try fails for something else.
+    unclear = fact.unclear or transaction.unclear
+    refusals = transaction.refusals + 1
+    return _noted(replace(transaction, refusals=refusals, refused=now, unclear=unclear), fact.problem)
+
+
+def _sending(transaction: Transaction, verdict: Verdict, now: datetime) -> Transaction:
+    decided = transaction.decided or now
+    after = replace(
+        transaction,
+        state=State.SENDING_COMPLETION,
+        verdict=verdict,
+        decided=decided,
+        problem=verdict.problem,
+        refusals=0,
+        refused=None,
+    )
+    return after if verdict.problem is None else _noted(after, verdict.problem)
+
+
+def _noted(transaction: Transaction, problem: Problem) -> Transaction:
+    return replace(transaction, problem=problem, problems=(*transaction.problems, problem)[-PROBLEMS_MAX:])
 
 
 def _settle(transaction: Transaction, fact: Delivered) -> Transaction:

@@ -12,6 +12,7 @@ from bridge.contract.inbound import Header, Trace
 from bridge.contract.outbound import Problem
 from tables.contents import Contents
 from tables.ordinals import NONE, Ordinals
+from tables.policies import Limits
 
 
 class State(StrEnum):
@@ -66,6 +67,34 @@ class Verdict(msgspec.Struct, frozen=True):
 
     outcome: OutcomeKind
     problem: Problem | None = None
+    partial: bool = False
+    """Completed with what has been received."""
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """What was noticed to be missing, the last time."""
+
+    sequence: int
+    at: datetime
+    problem: Problem
+    repeats: int
+    """How often since anything new came."""
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """Something that was found out once."""
+
+    at: datetime
+    problem: Problem
+
+
+class Ordered(msgspec.Struct, frozen=True, rename="camel"):
+    """A command that was heard."""
+
+    id: str
+    action: str
+    by: str
+    at: datetime
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -96,7 +125,21 @@ class Transaction(msgspec.Struct, frozen=True):
     """Messages that came when there was a verdict already, and brought nothing that it needs."""
     conflict: Problem | None = None
     """The first contradiction between messages; the policy in the header says what it means."""
+    limits: Limits = Limits()
+    progressed: datetime | None = None
+    """When something new came last."""
+    extended_s: float = 0.0
+    """By commands, of the time to wait for everything."""
+    gap: Gap | None = None
     verdict: Verdict | None = None
+    decided: datetime | None = None
+    """When the state became SendingCompletion."""
+    overdue: Noted | None = None
+    """That the delivery takes too long."""
+    told: tuple[str, ...] = ()
+    """Ids of the last effects, other than deliveries, that were carried out."""
+    commands: tuple[Ordered, ...] = ()
+    """The last ones."""
     refusals: int = 0
     """Deliveries refused in a row."""
     refused: datetime | None = None
@@ -104,6 +147,8 @@ class Transaction(msgspec.Struct, frozen=True):
     """Parts, by series, that a delivery could not make out: the next plan names their blocks."""
     problem: Problem | None = None
     """What went wrong last."""
+    problems: tuple[Problem, ...] = ()
+    """The last ones that went wrong, the newest at the end."""
     settled: Settled | None = None
     recovered: datetime | None = None
     recoveries: int = 0

@@ -16,6 +16,7 @@ from bridge.contract.outbound import Problem
 from bridge.runs import RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, is_aligned
 
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=TOTAL_COUNT_MAX)]
+_Id = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 _Crc64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 
 OutcomeKind = Literal["Completed", "Failed", "Abandoned"]
@@ -114,7 +115,7 @@ class Told(Event, frozen=True):
     """Something other than an outcome was said or done for a transaction, and need not be again."""
 
     transaction: str
-    effect: str
+    effect: _Id
     """Id of the effect that was carried out."""
     at: datetime
 
@@ -123,10 +124,10 @@ class Command(Event, frozen=True):
     """Somebody wants something done to a transaction."""
 
     transaction: str
-    id: str
+    id: _Id
     """Of this wish: the same one again changes nothing."""
     action: Literal["retry", "cancel", "extend"]
-    by: str
+    by: Annotated[str, msgspec.Meta(max_length=128)]
     """Who."""
     at: datetime
     """When it was said, by the clock of whoever took it."""

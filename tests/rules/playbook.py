@@ -19,14 +19,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
+from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
 from bridge.contract.inbound import Header, SeriesSpec
 from bridge.contract.outbound import Problem
 from bridge.layout import MIB, sub_block_bytes
 from tables import ordinals
 from tables.accept import block_ids
-from tables.effects import Deliver, block_hash, delivery_id, digest_text
-from tables.rules import Fact, advance, due, opened
+from tables.due import due
+from tables.effects import Deliver, Effect, block_hash, delivery_id, digest_text
+from tables.rules import Fact, advance, opened
 from tables.transaction import State, Transaction
 
 T1 = "T1"
@@ -72,6 +73,14 @@ def refused(outcome: Any = "Completed", code: str = "storage-unavailable", **unc
     """A delivery that did not happen; `unclear` are the parts, by series, whose blocks are to be named."""
     parts = {name: tuple(numbers) for name, numbers in unclear.items()}
     return DeliveryRefused(T1, delivery_id(T1, outcome), problem(code), parts)
+
+
+def command(action: Any, *, name: str = "c-1", extend: float = 0.0) -> Command:
+    return Command(T1, name, action, "ann", START, extend)
+
+
+def told(effect: str) -> Told:
+    return Told(T1, effect, START)
 
 
 def seconds(count: float) -> timedelta:
@@ -126,7 +135,9 @@ def plans(series: str, *accepted: Staged) -> Expect:
 
     def look(book: Playbook) -> object:
         transaction = replace(book.transaction, unclear={series: (0,)})
-        (plan,) = (each for effect in due(transaction, book.now) for each in effect.series if each.series == series)
+        (plan,) = (
+            each for effect in deliveries(transaction, book.now) for each in effect.series if each.series == series
+        )
         return [(part.blocks, part.digest, part.named) for part in plan.parts]
 
     ids = [block for fact in accepted for block in block_ids(fact)]
@@ -146,6 +157,10 @@ def _said(value: object) -> str:
     return name + msgspec.json.encode(value, enc_hook=repr).decode()
 
 
+def deliveries(transaction: Transaction, now: datetime) -> list[Deliver]:
+    return [each for each in due(transaction, now) if isinstance(each, Deliver)]
+
+
 class Playbook:
     """One transaction and the dialogue with it; time stands still unless the script lets it pass."""
 
@@ -154,8 +169,12 @@ class Playbook:
         self.transaction = self.before = opened(T1, START)
         self._dialogue: list[str] = []
 
-    def due(self) -> tuple[Deliver, ...]:
+    def effects(self) -> tuple[Effect, ...]:
+        """Everything that is due."""
         return due(self.transaction, self.now)
+
+    def due(self) -> list[Deliver]:
+        return deliveries(self.transaction, self.now)
 
     def __rshift__(self, told: Fact | timedelta) -> Playbook:
         self._dialogue.append(f">> {_said(told)}")
@@ -175,7 +194,9 @@ class Playbook:
         return self
 
 
-def core(transaction: Transaction, *, but: tuple[str, ...] = ("updated", "duplicates", "late")) -> Transaction:
+def core(
+    transaction: Transaction, *, but: tuple[str, ...] = ("updated", "progressed", "decided", "duplicates", "late")
+) -> Transaction:
     """What matters of a transaction: without what only counts or tells the time."""
     blank = opened(T1, START)
     return replace(transaction, **{name: getattr(blank, name) for name in but})

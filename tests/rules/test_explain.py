@@ -43,6 +43,11 @@ def test_before_the_header_the_header_is_waited_for_and_what_payloads_told() -> 
         "T1 has no header yet; 2 payloads of 2 series arrived.",
         ("The header, which tells the series to expect.", "Series a: 3 of 4 payloads: 1, 3-4."),
         "brh gaps T1",
+        (
+            "2026-01-31T12:10:00.000Z: abandoned, unless its header comes.",
+            "2026-01-31T12:10:00.000Z: its gaps are told, unless something new comes.",
+            "2026-02-01T12:00:00.000Z: abandoned, unless everything has come.",
+        ),
     )
 
 
@@ -57,6 +62,10 @@ def test_with_the_header_the_missing_ordinals_of_its_series_are_named() -> None:
             "Series log: nothing arrived yet, and its total count is not known.",
         ),
         "brh gaps T1",
+        (
+            "2026-01-31T12:10:00.000Z: its gaps are told, unless something new comes.",
+            "2026-02-01T12:00:00.000Z: abandoned, unless everything has come.",
+        ),
     )
 
 
@@ -83,7 +92,13 @@ def test_a_contradiction_is_told_with_what_it_means() -> None:
 
 def test_while_sending_the_answer_is_waited_for() -> None:
     assert explained(Playbook() >> header(a=0)) == Explanation(
-        "T1 is decided as Completed, which is being written and told.", ("The answer of the delivery.",), "brh wait T1"
+        "T1 is decided as Completed, which is being written and told.",
+        ("The answer of the delivery.",),
+        "brh wait T1",
+        (
+            "2026-01-31T12:15:00.000Z: counts as overdue.",
+            "2026-02-01T12:00:00.000Z: failed, unless it is delivered.",
+        ),
     )
 
 

@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
-from playbook import START, T1, core, delivered, header, payload, refused, run, seconds
+from playbook import START, T1, core, delivered, deliveries, header, payload, refused, run, seconds
 
 from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
 from bridge.layout import part_of
 from bridge.runs import is_aligned
 from tables import effects, receipts
 from tables.accept import block_ids
+from tables.due import due
 from tables.effects import content_hash
 from tables.plan import plans
-from tables.rules import TRANSITIONS, Fact, advance, due, opened
+from tables.rules import TRANSITIONS, Fact, advance, opened
 from tables.transaction import FINAL, State, Transaction, Verdict
 
 law = settings(max_examples=80, deadline=None)
@@ -268,7 +269,7 @@ def test_the_same_state_wants_the_same_effects(script: list[Fact], later_s: int)
 def test_a_delivery_is_due_exactly_while_sending_and_not_in_a_pause(script: list[Fact], later_s: int) -> None:
     transaction, now = told(script), START + seconds(later_s)
     pause = transaction.refused is not None and later_s < min(2 ** (transaction.refusals - 1), 60)
-    assert bool(due(transaction, now)) == (transaction.state is State.SENDING_COMPLETION and not pause)
+    assert bool(deliveries(transaction, now)) == (transaction.state is State.SENDING_COMPLETION and not pause)
 
 
 @law
@@ -281,7 +282,7 @@ def test_once_a_delivery_is_due_what_its_parts_contain_never_changes(bodies: lis
     first = None
     for fact in data.draw(st.permutations(staged)):
         transaction = told([fact], transaction)
-        for effect in due(transaction, START):
+        for effect in deliveries(transaction, START):
             found = [(part.ordinals, part.bytes, part.content) for part in effect.series[0].parts]
             first = first or found
             assert found == first
@@ -557,7 +558,7 @@ class Reference(RuleBasedStateMachine):
     def ask(self) -> None:
         sending = self.verdict is not None and self.outcome is None
         wanted = [self.verdict] if sending and (not self.refusals or self.now >= self.next_try) else []
-        assert [effect.outcome for effect in due(self.transaction, self.now)] == wanted
+        assert [effect.outcome for effect in deliveries(self.transaction, self.now)] == wanted
 
 
 Reference.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

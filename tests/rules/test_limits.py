@@ -8,7 +8,19 @@ from datetime import timedelta
 import msgspec
 import pytest
 from msgspec.structs import replace
-from playbook import START, T1, Playbook, asks, asks_nothing, changes_nothing, has, header, payload, refused
+from playbook import (
+    START,
+    T1,
+    Playbook,
+    asks,
+    asks_nothing,
+    changes_only,
+    deliveries,
+    has,
+    header,
+    payload,
+    refused,
+)
 
 from bridge.contract.events import HeaderReceived
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES, SERIES_MAX, TOTAL_COUNT_MAX, Header, SeriesSpec, Trace
@@ -19,7 +31,7 @@ from tables.contents import CHUNK_ORDINALS, Chunk, Contents
 from tables.effects import EFFECT_MAX_BYTES, Deliver, PartPlan, SeriesPlan, encode
 from tables.limits import PAYLOADS_MAX
 from tables.plan import NAMED_MAX_BYTES
-from tables.rules import due, opened
+from tables.rules import opened
 from tables.transaction import PartTally, Series, State, Transaction, Verdict
 
 SENDING = State.SENDING_COMPLETION
@@ -116,7 +128,7 @@ def largest(kind: str, tiling: str) -> Transaction:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tiling", TILINGS)
 def test_no_transaction_makes_an_effect_that_kafka_refuses(kind: str, tiling: str) -> None:
-    (effect,) = due(largest(kind, tiling), START)
+    (effect,) = deliveries(largest(kind, tiling), START)
     size = len(encode(effect))
     print(f"{kind}, {tiling}: {size:,} bytes")
     assert size < EFFECT_MAX_BYTES < RECORD_MAX_BYTES
@@ -139,13 +151,13 @@ def test_the_bounds_of_all_that_a_plan_says_stay_below_that_of_an_effect() -> No
 
 def test_when_not_all_unclear_parts_can_be_named_the_first_ones_are() -> None:
     transaction = largest("five whole series", "payloads of the largest size")
-    (effect,) = due(transaction, START)
+    (effect,) = deliveries(transaction, START)
     named = [(plan.series, part.part) for plan in effect.series for part in plan.parts if part.named]
     assert named[0] == (effect.series[0].series, 0)
     assert len(named) < 4, "one of the largest parts fits, and perhaps some last ones, which are shorter"
     # What is committed is not asked about again, so the next ones follow.
     rest = {name: tuple(part for part in parts if part > 3) for name, parts in transaction.unclear.items()}
-    (effect,) = due(replace(transaction, unclear=rest), START)
+    (effect,) = deliveries(replace(transaction, unclear=rest), START)
     assert next(part.part for plan in effect.series for part in plan.parts if part.named) == 4
 
 
@@ -207,7 +219,7 @@ def test_more_series_before_the_header_than_one_can_list_fail_the_transaction() 
         book >> payload(f"s{number}", 1, of=1) << State.AWAITING_RESULTS
     book >> payload("s0", 1, of=1) << State.AWAITING_RESULTS
     book >> payload("one-more", 1, of=1) << asks("Failed", "too-many-series")
-    book >> payload("another", 1, of=1) << changes_nothing
+    book >> payload("another", 1, of=1) << changes_only(late=1)
     assert len(book.transaction.series) == len(book.due()[0].series) == SERIES_MAX
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from playbook import START, T1, header
+from playbook import START, T1, deliveries, header
 
 from bridge.blobs import Block
 from bridge.checksums import crc64, hex16
@@ -24,8 +24,8 @@ from bridge.runs import Interval, is_aligned
 from streams.commit import Unassembled, assemble
 from streams.pick import NotThere, Picked, Unclear, pick
 from tables import effects, tiling
-from tables.effects import PartPlan, block_hash, digest_text
-from tables.rules import advance, due, opened
+from tables.effects import Deliver, PartPlan, block_hash, digest_text
+from tables.rules import advance, opened
 from tables.transaction import Series
 
 
@@ -264,8 +264,9 @@ class World:
 
     async def deliver(self) -> tuple[SeriesResult, ...] | Problem:
         """One try, as the courier makes it; the transaction hears of a refusal."""
-        (effect,) = due(self.transaction, START)
+        (effect,) = deliveries(self.transaction, START)
         carried = effects.decode(effects.encode(effect))
+        assert isinstance(carried, Deliver)
         try:
             return await assemble(self.blobs, carried, 4)
         except Unassembled as error:
@@ -340,7 +341,7 @@ def test_a_series_of_several_parts_is_assembled_from_its_runs() -> None:
         world = World(4_100, random.Random(1))
         for first in [*range(1, 4_097, 256), 4_097]:
             assert await world.stage(Interval(first, min(256, 4_101 - first)))
-        (effect,) = due(world.transaction, START)
+        (effect,) = deliveries(world.transaction, START)
         assert [part.blocks for part in effect.series[0].parts] == [16, 1]
         assert await world.result() == b"".join(world.payloads.values())
 
@@ -403,7 +404,7 @@ def test_a_part_that_is_committed_is_known_again_whatever_is_staged_since(before
         world.payloads = {1: b"a", 2: b"b", 3: b"c", 4: b"d"}
         for first in range(1, 5, before):
             await world.stage(Interval(first, before))
-        (plan_before,) = due(world.transaction, START)
+        (plan_before,) = deliveries(world.transaction, START)
         assert await world.result() == b"abcd"
         for first in range(1, 5, after):
             await world.stage(Interval(first, after))

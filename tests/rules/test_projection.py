@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from playbook import START, Playbook, delivered, header, payload, refused, seconds
 
 from streams.topics import RECORD_MAX_BYTES
+from tables.missing import DOCUMENT_RANGES_MAX, RANGES_MAX
 from tables.ordinals import ranges
-from tables.projection import RANGES_MAX, ROW_RANGES_MAX, view
+from tables.projection import view
 from tables.rules import opened
 from tables.transaction import Series
 
@@ -55,8 +56,14 @@ def test_an_open_transaction_shows_what_is_there_and_what_is_missing() -> None:
             "recovered": None,
         },
         "recoveries": 0,
-        "deadlines": {"next": None, "kind": None},
+        "deadlines": {
+            "next": "2026-01-31T12:10:02.000Z",
+            "kind": "idle",
+            "awaiting": "2026-02-01T12:00:00.000Z",
+        },
         "problem": None,
+        "problems": (),
+        "commands": [],
     }
 
 
@@ -68,7 +75,7 @@ def test_before_the_header_there_is_none() -> None:
 def test_a_refused_delivery_shows_the_next_try_and_the_problem() -> None:
     shown = view((Playbook() >> header(a=0) >> refused() >> refused()).transaction)
     assert shown["state"] == "SendingCompletion"
-    assert shown["deadlines"] == {"next": "2026-01-31T12:00:02.000Z", "kind": "retry"}
+    assert shown["deadlines"] == {"next": "2026-01-31T12:00:02.000Z", "kind": "retry", "awaiting": None}
     assert shown["problem"]["code"] == "storage-unavailable"
 
 
@@ -95,5 +102,5 @@ def test_ranges_are_cut_at_their_limit_and_say_so() -> None:
 def test_no_number_of_scattered_series_makes_a_row_that_kafka_refuses() -> None:
     scattered = Series(total_count=80, received=sum(1 << at for at in range(0, 80, 2)), received_count=40)
     shown = view(replace(opened("T1", START), series={f"s{n}": scattered for n in range(1_000)}))
-    assert sum(len(each["received"]) + len(each["missing"]) for each in shown["series"]) <= ROW_RANGES_MAX
+    assert sum(len(each["received"]) + len(each["missing"]) for each in shown["series"]) <= DOCUMENT_RANGES_MAX
     assert len(msgspec.json.encode(shown)) < RECORD_MAX_BYTES // 2

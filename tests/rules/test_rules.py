@@ -12,23 +12,29 @@ from playbook import (
     asks_nothing,
     changes_nothing,
     changes_only,
+    command,
     conflict,
+    crc64,
     delivered,
     has,
     header,
     payload,
     plans,
+    problem,
     received,
     refused,
     run,
     seconds,
+    told,
 )
 
 from bridge.contract.events import Delivered, Staged
 from bridge.contract.outbound import Problem
 from bridge.runs import Interval
+from tables.deadlines import retry_at
+from tables.decisions import Expired, GapNoticed, Overdue
 from tables.effects import delivery_id
-from tables.rules import TRANSITIONS, Fact, deadline
+from tables.rules import TRANSITIONS, Fact
 from tables.tiling import decode
 from tables.transaction import FINAL, State, Verdict
 
@@ -90,7 +96,7 @@ def test_the_delivery_carries_what_the_header_said_and_a_repeatable_id() -> None
     assert effect.id == delivery_id("T1", "Completed") != delivery_id("T1", "Failed")
     assert [plan.series for plan in effect.series] == ["b", "a"], "in the header's order"
     assert (effect.created, effect.header_received) == (START, START)
-    assert book.due() == (effect,)
+    assert book.due() == [effect]
 
 
 # --- duplicates
@@ -322,7 +328,7 @@ def test_a_refused_delivery_comes_due_again_after_1_2_4_and_at_most_60_seconds()
     book = Playbook() >> header(a=0) << asks("Completed")
     for pause_s in [1, 2, 4, 8, 16, 32, 60, 60]:
         book >> refused() << asks_nothing
-        assert deadline(book.transaction) == book.now + seconds(pause_s)
+        assert retry_at(book.transaction) == book.now + seconds(pause_s)
         book >> seconds(pause_s - 0.001) << asks_nothing >> seconds(0.001) << asks("Completed")
 
 
@@ -359,9 +365,9 @@ def test_a_refusal_of_another_delivery_than_the_one_wanted_changes_nothing() -> 
 
 
 def test_nothing_is_scheduled_while_nothing_was_refused() -> None:
-    assert deadline(Playbook().transaction) is None
-    assert deadline((Playbook() >> header(a=0)).transaction) is None
-    assert deadline((Playbook() >> header(a=0) >> refused() >> delivered("Completed")).transaction) is None
+    assert retry_at(Playbook().transaction) is None
+    assert retry_at((Playbook() >> header(a=0)).transaction) is None
+    assert retry_at((Playbook() >> header(a=0) >> refused() >> delivered("Completed")).transaction) is None
 
 
 # --- final states
@@ -394,7 +400,11 @@ def test_every_state_says_what_every_fact_may_lead_to() -> None:
 
 def test_every_transition_of_the_table_can_happen() -> None:
     starts = [[], [header(a=1)], [payload("a", 1, of=1)], [header(a=0)], *([delivered(state.value)] for state in FINAL)]
-    facts = [header(a=1), payload("a", 1, of=1), refused(), *(delivered(state.value) for state in FINAL)]
+    facts = [
+        *(header(a=1), payload("a", 1, of=1), refused(), told("e-1"), command("cancel"), command("extend", extend=60)),
+        *(GapNoticed(1, problem("gap")), Expired("Abandoned", problem("timeout")), Overdue(problem("overdue"))),
+        *(delivered(state.value) for state in FINAL),
+    ]
     seen = set()
     for start in starts:
         for fact in facts:
@@ -438,5 +448,8 @@ def test_the_problem_of_a_contradicting_run_names_the_ordinal_that_differs() -> 
     loser = run("a", 1, "x", "y", "z", "z", of=4)
     book = Playbook() >> payload("a", 1, of=4, body="x") >> payload("a", 3, of=4, body="x") >> loser
     assert isinstance(book.transaction.conflict, Problem)
-    detail = f"Series a, ordinal 3 in the run 1-4: {ord('z')} bytes with CRC-64 {loser.crc64s[2]} differ."
+    detail = (
+        f"Series a, ordinal 3 in the run 1-4: {ord('z')} bytes with CRC-64 {loser.crc64s[2]} differ, "
+        f"the one with CRC-64 {crc64('x')} stays."
+    )
     assert book.transaction.conflict.detail == detail

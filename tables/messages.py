@@ -1,0 +1,105 @@
+"""What headers and payloads say about a transaction, and where they contradict each other. Pure.
+
+What came first stays: a contradiction is kept beside it, and decides nothing: `tables.rules` does.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from bridge.contract.events import HeaderReceived, Staged
+from bridge.contract.inbound import Header
+from bridge.contract.outbound import Problem, rfc3339
+from tables.accept import Taken, differing, take
+from tables.policies import Policies
+from tables.transaction import Series, Transaction
+
+
+def with_header(transaction: Transaction, fact: HeaderReceived, now: datetime, policies: Policies) -> Transaction:
+    """What is known after a header: the first one stays, and an equal one is a duplicate."""
+    if transaction.header is None:
+        transaction = replace(
+            transaction,
+            header=fact.header,
+            header_digest=fact.digest,
+            header_received=fact.received,
+            reply_to=fact.reply_to,
+            trace=fact.trace,
+            limits=policies.of(fact.header),
+            progressed=now,
+        )
+        transaction = _announce(transaction, fact.header, now)
+    elif fact.conflicting_digest is None and fact.digest == transaction.header_digest:
+        return replace(transaction, duplicates=transaction.duplicates + 1)
+    other = fact.conflicting_digest or (fact.digest if fact.digest != transaction.header_digest else None)
+    if other is None:
+        return transaction
+    detail = f"A second header has the digest {other}, the first one {transaction.header_digest}."
+    return _conflict(transaction, "conflicting-header", "A second header differs from the first", detail, now)
+
+
+def _announce(transaction: Transaction, header: Header, now: datetime) -> Transaction:
+    """Hold what came before the header against what the header says."""
+    series = {spec.type: Series() for spec in header.series} | transaction.series  # shown in the header's order
+    for spec in header.series:
+        known = series[spec.type]
+        if spec.total_count is not None and known.total_count not in (None, spec.total_count):
+            detail = f"Series {spec.type}: payloads say {known.total_count}, the header says {spec.total_count}."
+            title = "Header and payloads disagree about a total count"
+            transaction = _conflict(transaction, "conflicting-total-count", title, detail, now)
+        total_count = spec.total_count if known.total_count is None else known.total_count
+        series[spec.type] = replace(known, total_count=total_count, content_type=spec.content_type, listed=True)
+    transaction = replace(transaction, series=series)
+    for name in sorted(series.keys() - {spec.type for spec in header.series}):
+        transaction = _unknown_series(transaction, name, now)
+    return transaction
+
+
+def with_payloads(transaction: Transaction, staged: Staged, now: datetime) -> Transaction:
+    """What is known after a payload, or a run of them."""
+    name = staged.series
+    before = transaction.series.get(name, Series())
+    if transaction.header is not None and not before.listed:
+        return _unknown_series(transaction, name, now)  # nobody will want it, so nothing of it is kept
+    series, taken = take(before, staged)
+    fresh = series.received_count - before.received_count
+    if fresh and transaction.verdict is not None:
+        # What the parts contain is settled with the verdict; only larger tiles of it may still come.
+        return replace(transaction, late=transaction.late + staged.count)
+    transaction = replace(transaction, series={**transaction.series, name: series})
+    match taken:
+        case Taken.NEW | Taken.DUPLICATE:
+            transaction = replace(transaction, duplicates=transaction.duplicates + staged.count - fresh)
+            return replace(transaction, progressed=now) if fresh else transaction
+        case Taken.OTHER_BYTES:
+            at = differing(before, staged) or 0
+            which = f"Series {name}, ordinal {staged.first + at}"
+            if staged.count > 1:
+                which += f" in the run {staged.first}-{staged.first + staged.count - 1}"
+            kept = before.contents.get(staged.first + at)
+            first = f"the one with CRC-64 {kept.hex()} stays" if kept else "the empty one stays"
+            detail = f"{which}: {staged.sizes[at]} bytes with CRC-64 {staged.crc64s[at]} differ, {first}."
+            title = "An ordinal came twice with different bytes"
+            return _conflict(transaction, "conflicting-payload", title, detail, now)
+        case Taken.OTHER_TOTAL:
+            detail = f"Series {name}, ordinal {staged.first}: says {staged.total_count}, known is {before.total_count}."
+            title = "Messages of a series disagree about its total count"
+            return _conflict(transaction, "conflicting-total-count", title, detail, now)
+        case _:
+            assert_never(taken)
+
+
+def _unknown_series(transaction: Transaction, name: str, now: datetime) -> Transaction:
+    detail = f"Series {name} has payloads, but the header does not list it."
+    return _conflict(transaction, "unknown-series", "A series is not in the header", detail, now)
+
+
+def _conflict(transaction: Transaction, code: str, title: str, detail: str, now: datetime) -> Transaction:
+    """Keep the first contradiction; once there is a verdict nothing is weighed any more."""
+    if transaction.conflict is not None or transaction.verdict is not None:
+        return transaction
+    problem = Problem(code=code, title=title, detail=detail, stage="await", occurred_at=rfc3339(now))
+    return replace(transaction, conflict=problem)
