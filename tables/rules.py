@@ -229,7 +229,11 @@ def _sending(transaction: Transaction, verdict: Verdict, now: datetime) -> Trans
 
 
 def _noted(transaction: Transaction, problem: Problem) -> Transaction:
-    return replace(transaction, problem=problem, problems=(*transaction.problems, problem)[-PROBLEMS_MAX:])
+    """Remember what went wrong; the same again, as with every try of a delivery, takes the place of the one before."""
+    known = transaction.problems
+    if known and (known[-1].code, known[-1].detail) == (problem.code, problem.detail):
+        known = known[:-1]
+    return replace(transaction, problem=problem, problems=(*known, problem)[-PROBLEMS_MAX:])
 
 
 def _settle(transaction: Transaction, fact: Delivered) -> Transaction:

@@ -453,3 +453,10 @@ def test_the_problem_of_a_contradicting_run_names_the_ordinal_that_differs() -> 
         f"the one with CRC-64 {crc64('x')} stays."
     )
     assert book.transaction.conflict.detail == detail
+
+
+def test_the_same_problem_again_and_again_drives_no_other_out_of_memory() -> None:
+    book = Playbook() >> header(a=0) >> refused(code="storage-refused")
+    for _ in range(50):
+        book >> refused(code="storage-unavailable")
+    assert [each.code for each in book.transaction.problems] == ["storage-refused", "storage-unavailable"]
