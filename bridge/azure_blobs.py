@@ -18,29 +18,36 @@ import structlog
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlockState, ContentSettings
-from azure.storage.blob import BlobProperties as SdkProperties
 from azure.storage.blob.aio import BlobClient, ContainerClient, ExponentialRetry
 from yarl import URL
 
 from bridge.azure_body import BlockBody, Integrity
 from bridge.azure_client import connect, is_emulator, retries
 from bridge.azure_errors import asking, code_of, is_absent
-from bridge.blobs import (
+from bridge.azure_listing import delete_version, list_page
+from bridge.azure_properties import head, unquoted
+from bridge.azure_reading import read_range, read_whole
+from bridge.blob_limits import (
+    PAGE_MAX,
     RANGE_MAX_BYTES,
     READ_MAX_BYTES,
+    check_block,
+    check_chunk,
+    check_limit,
+    check_metadata,
+    check_record,
+)
+from bridge.blobs import (
     BlobChanged,
     BlobProperties,
     BlobsUnavailable,
-    BlobTooLarge,
     Block,
     Committed,
     Content,
+    Deletion,
     Exists,
     MissingBlocks,
-    check_block,
-    check_chunk,
-    check_metadata,
-    check_record,
+    Page,
 )
 from bridge.checksums import Piece
 from bridge.layout import BlockId
@@ -148,8 +155,8 @@ class AzureBlobs:
                 )
             except HttpResponseError as error:
                 return await self._in_the_way(name, error)
-            etag = _unquoted(str(done["etag"]))
-            there = await self._head(name)
+            etag = unquoted(str(done["etag"]))
+            there = await head(self._blob(name))
         if there is None or there.etag != etag:
             raise BlobsUnavailable(f"{name} was committed and has changed since: look again")
         return Committed(etag, there.size)
@@ -157,7 +164,7 @@ class AzureBlobs:
     async def properties(self, name: str) -> BlobProperties | None:
         """Get Blob Properties."""
         async with asking(f"look up {name}"):
-            return await self._head(name)
+            return await head(self._blob(name))
 
     async def write_once(
         self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str]
@@ -176,22 +183,12 @@ class AzureBlobs:
                 )
             except HttpResponseError as error:
                 return await self._in_the_way(name, error)
-        return Committed(_unquoted(str(done["etag"])), len(body))
+        return Committed(unquoted(str(done["etag"])), len(body))
 
     async def read(self, name: str, *, max_bytes: int = READ_MAX_BYTES) -> Content | None:
         """Get Blob."""
         async with asking(f"read {name}"):
-            try:
-                found = await self._blob(name).download_blob()
-            except HttpResponseError as error:
-                if not is_absent(error):
-                    raise
-                return None
-            if found.size > max_bytes:
-                raise BlobTooLarge(f"{name} has {found.size} bytes, more than {max_bytes}: stream it")
-            body = await found.readall()
-        properties = _properties(found.properties)
-        return Content(body, properties.etag, properties.metadata)
+            return await read_whole(self._blob(name), name, max_bytes)
 
     async def stream(self, name: str, etag: str, *, chunk_bytes: int = RANGE_MAX_BYTES) -> AsyncGenerator[bytes]:
         """Get Blob by ranges with `If-Match`."""
@@ -200,18 +197,20 @@ class AzureBlobs:
         if there is None or there.etag != etag:
             raise BlobChanged(f"{name} is not there in version {etag}")
         for offset in range(0, there.size, chunk_bytes):
-            length = min(chunk_bytes, there.size - offset)
             async with asking(f"read {name} from byte {offset}"):
-                try:
-                    found = await self._blob(name).download_blob(
-                        offset, length, etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified
-                    )
-                    chunk = await found.readall()
-                except HttpResponseError as error:
-                    if error.status_code == 412 or is_absent(error):
-                        raise BlobChanged(f"{name} is no longer there in version {etag}") from error
-                    raise
+                chunk = await read_range(self._blob(name), name, etag, offset, min(chunk_bytes, there.size - offset))
             yield chunk
+
+    async def page(self, prefix: str = "", *, after: str | None = None, limit: int = PAGE_MAX) -> Page:
+        """List Blobs, with those of which nothing is committed."""
+        check_limit(limit)
+        async with asking(f"list {prefix or 'the container'}"):
+            return await list_page(self._client(), prefix, after, limit)
+
+    async def delete(self, name: str, etag: str) -> Deletion:
+        """Delete Blob with `If-Match`."""
+        async with asking(f"delete {name}"):
+            return await delete_version(self._blob(name), etag)
 
     def uri(self, name: str) -> str:
         """Of the account, the container and the blob."""
@@ -226,14 +225,6 @@ class AzureBlobs:
     def _blob(self, name: str) -> BlobClient:
         return self._client().get_blob_client(name)
 
-    async def _head(self, name: str) -> BlobProperties | None:
-        try:
-            return _properties(await self._blob(name).get_blob_properties())
-        except HttpResponseError as error:
-            if not is_absent(error):
-                raise
-            return None
-
     async def _in_the_way(self, name: str, error: HttpResponseError) -> Exists:
         """What a create-only write met, when it met a blob; raises otherwise.
 
@@ -241,21 +232,8 @@ class AzureBlobs:
         that its first attempt used up: only the blob itself tells.
         """
         missing = code_of(error) == "InvalidBlockList"
-        if (missing or error.status_code in {409, 412}) and (there := await self._head(name)) is not None:
+        if (missing or error.status_code in {409, 412}) and (there := await head(self._blob(name))) is not None:
             return Exists(there)
         if missing:
             raise MissingBlocks(f"{name}: a listed block is not staged: list its blocks and look again") from error
         raise error
-
-
-def _properties(found: SdkProperties) -> BlobProperties:
-    return BlobProperties(
-        size=found.size,
-        etag=_unquoted(found.etag),
-        content_type=found.content_settings.content_type or "",
-        metadata=dict(found.metadata or {}),
-    )
-
-
-def _unquoted(etag: str) -> str:
-    return etag.strip('"')

@@ -11,7 +11,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 from yarl import URL
 
-from bridge.blobs import RANGE_MAX_BYTES, RECORD_MAX_BYTES
+from bridge.blob_limits import RANGE_MAX_BYTES, RECORD_MAX_BYTES
 from bridge.settings import BlobSettings, SettingsError
 
 if TYPE_CHECKING:

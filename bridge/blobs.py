@@ -5,30 +5,24 @@ conformance suite, `tests/edges/test_blobs.py`.
 
 Nothing here ever overwrites a committed blob: every write is create-only, and the first one wins. A caller that finds
 `Exists` therefore compares what is there with what it wanted to write: it may be its own, because a reply can be lost
-after the service did the work and the repeated request then finds its own result.
+after the service did the work and the repeated request then finds its own result. Only a version that was looked at can
+be deleted.
 
 ETags have no quotes anywhere.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from datetime import datetime
+from enum import Enum, auto
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from bridge.blob_limits import PAGE_MAX, RANGE_MAX_BYTES, READ_MAX_BYTES
 from bridge.checksums import Piece
-from bridge.layout import MIB, BlockId
-
-RECORD_MAX_BYTES: Final = 32 * MIB
-"""Of a body for `write_once`, which is one request: a record is a document, not data."""
-READ_MAX_BYTES: Final = RECORD_MAX_BYTES
-RANGE_MAX_BYTES: Final = 8 * MIB
-"""Of one ranged read."""
-
-_METADATA_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_METADATA_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+from bridge.layout import BlockId
 
 
 class BlobsError(Exception):
@@ -93,6 +87,42 @@ class Block(NamedTuple):
     id: BlockId
     size: int
     """Bytes; 1 for the marker of an empty payload."""
+
+
+class Listed(NamedTuple):
+    """A blob as a list shows it."""
+
+    name: str
+    size: int
+    """Bytes. Also 0 where blocks are staged and nothing is committed: a list tells that apart from an empty blob no
+    better than this, `properties` does."""
+    etag: str
+    modified: datetime | None
+    """Of what is committed; where nothing is, when the first block came, if the service says."""
+    metadata: dict[str, str]
+
+    @property
+    def bare(self) -> bool:
+        """Neither bytes nor metadata: nothing is committed, or an empty blob that says nothing of itself."""
+        return not self.size and not self.metadata
+
+
+class Page(NamedTuple):
+    """Some of a list."""
+
+    blobs: tuple[Listed, ...]
+    after: str | None
+    """Where the next page begins; None: there is none."""
+
+
+class Deletion(Enum):
+    """What became of a version that had to go."""
+
+    DELETED = auto()
+    ABSENT = auto()
+    """It was not there; a lost reply to an earlier attempt of ours looks like this too."""
+    CHANGED = auto()
+    """Another version is there, and stays."""
 
 
 class Blobs(Protocol):
@@ -169,35 +199,25 @@ class Blobs(Protocol):
         """
         ...
 
+    async def page(self, prefix: str = "", *, after: str | None = None, limit: int = PAGE_MAX) -> Page:
+        """The blobs below a prefix in the order of their names, those of which nothing is committed as well.
+
+        Args:
+            prefix: of their names.
+            after: `Page.after` of the page before, with the same prefix.
+            limit: of blobs in this page, 1 .. `PAGE_MAX`, ValueError otherwise; there may be fewer, even none, and
+                still a next page.
+        """
+        ...
+
+    async def delete(self, name: str, etag: str) -> Deletion:
+        """Delete one version of a blob.
+
+        Blocks that were staged on it are seen no more, but not all services drop them: a commit that names them may
+        succeed. Where nothing is committed there is no version: that is absent, and what is staged stays.
+        """
+        ...
+
     def uri(self, name: str) -> str:
         """Where the blob is, for whoever has an identity of their own: no signature, no credentials."""
         ...
-
-
-def check_block(block: BlockId, pieces: Sequence[Piece]) -> None:
-    """Raises ValueError for a block without bytes, which Azure refuses and its emulator accepts."""
-    if not any(map(len, pieces)):
-        raise ValueError(f"block {block} is empty: Azure takes none; an empty payload has a marker of one byte")
-
-
-def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata as it can be sent. Raises ValueError.
-
-    Metadata travels as HTTP headers: names lose their case, and other characters do not arrive as they were sent.
-    """
-    for key, value in metadata.items():
-        if not _METADATA_NAME.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
-            raise ValueError(f"metadata {key!r} must have a name [a-z][a-z0-9_]* and a value of printable ASCII")
-    return dict(metadata)
-
-
-def check_record(name: str, body: bytes) -> None:
-    """Raises ValueError when the body is too large for `write_once`."""
-    if len(body) > RECORD_MAX_BYTES:
-        raise ValueError(f"record {name} has {len(body)} bytes, more than {RECORD_MAX_BYTES}: stage it in blocks")
-
-
-def check_chunk(chunk_bytes: int) -> None:
-    """Raises ValueError when `stream` cannot read in chunks of this size."""
-    if not 1 <= chunk_bytes <= RANGE_MAX_BYTES:
-        raise ValueError(f"chunk_bytes is {chunk_bytes}, not within 1 .. {RANGE_MAX_BYTES}")

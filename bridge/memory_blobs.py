@@ -6,12 +6,21 @@ It passes the same conformance suite, down to what is invisible, dropped and ref
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from typing import NamedTuple
 
-from bridge.blobs import (
+from bridge.blob_limits import (
+    PAGE_MAX,
     RANGE_MAX_BYTES,
     READ_MAX_BYTES,
+    check_block,
+    check_chunk,
+    check_limit,
+    check_metadata,
+    check_record,
+)
+from bridge.blobs import (
     BlobChanged,
     BlobProperties,
     BlobsRefused,
@@ -20,12 +29,11 @@ from bridge.blobs import (
     Block,
     Committed,
     Content,
+    Deletion,
     Exists,
+    Listed,
     MissingBlocks,
-    check_block,
-    check_chunk,
-    check_metadata,
-    check_record,
+    Page,
 )
 from bridge.checksums import Piece, crc64
 from bridge.layout import BlockId
@@ -34,6 +42,7 @@ from bridge.layout import BlockId
 class _Blob(NamedTuple):
     body: bytes
     properties: BlobProperties
+    modified: datetime
 
 
 class MemoryBlobs:
@@ -119,9 +128,37 @@ class MemoryBlobs:
             yield there.body[offset : offset + chunk_bytes]
             offset += chunk_bytes
 
+    async def page(self, prefix: str = "", *, after: str | None = None, limit: int = PAGE_MAX) -> Page:
+        """In ascending order; the next page begins behind the last name of this one."""
+        check_limit(limit)
+        self._require_container()
+        names = sorted(self._committed.keys() | self._staged.keys())
+        wanted = [name for name in names if name.startswith(prefix) and (after is None or name > after)]
+        blobs = tuple(self._listed(name) for name in wanted[:limit])
+        return Page(blobs, blobs[-1].name if len(wanted) > limit else None)
+
+    async def delete(self, name: str, etag: str) -> Deletion:
+        """Forgets the body, and what is staged on it."""
+        self._require_container()
+        there = self._committed.get(name)
+        if there is None:
+            return Deletion.ABSENT
+        if there.properties.etag != etag:
+            return Deletion.CHANGED
+        del self._committed[name]
+        self._staged.pop(name, None)
+        return Deletion.DELETED
+
     def uri(self, name: str) -> str:
         """One that no program can open."""
         return f"memory://{self._container}/{name}"
+
+    def _listed(self, name: str) -> Listed:
+        there = self._committed.get(name)
+        if there is None:
+            return Listed(name, 0, "0x0", None, {})
+        found = there.properties
+        return Listed(name, found.size, found.etag, there.modified, dict(found.metadata))
 
     def _require_container(self) -> None:
         if not self._created:
@@ -129,6 +166,6 @@ class MemoryBlobs:
 
     def _put(self, name: str, body: bytes, content_type: str, metadata: dict[str, str]) -> Committed:
         etag = f"0x{next(self._versions):016X}"
-        self._committed[name] = _Blob(body, BlobProperties(len(body), etag, content_type, metadata))
+        self._committed[name] = _Blob(body, BlobProperties(len(body), etag, content_type, metadata), datetime.now(UTC))
         self._staged.pop(name, None)
         return Committed(etag, len(body))

@@ -12,7 +12,16 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from bridge.azure_blobs import AzureBlobs
 from bridge.azure_client import is_emulator, retries
 from bridge.azure_errors import asking
-from bridge.blobs import Blobs, BlobsError, BlobsRefused, BlobsUnavailable, Block, Committed, Exists
+from bridge.blobs import (
+    Blobs,
+    BlobsError,
+    BlobsRefused,
+    BlobsUnavailable,
+    Block,
+    Committed,
+    Deletion,
+    Exists,
+)
 from bridge.checksums import crc64
 from bridge.layout import MIB, BlockId
 from bridge.memory_blobs import MemoryBlobs
@@ -143,6 +152,30 @@ async def test_a_read_that_breaks_is_read_again(blobs: AzureBlobs, proxy: FaultP
     assert b"".join(chunks) == BODY[:MIB]
 
 
+async def test_a_deletion_whose_reply_is_lost_finds_nothing(blobs: AzureBlobs, proxy: FaultProxy) -> None:
+    done = await write(blobs)
+    assert isinstance(done, Committed)
+    proxy.plan("DELETE", NAME, Fault.CUT_REPLY)
+    assert await blobs.delete(NAME, done.etag) is Deletion.ABSENT
+    assert [seen.status for seen in proxy.seen if seen.method == "DELETE"] == [202, 412]
+    assert await blobs.properties(NAME) is None
+
+
+async def test_a_page_that_breaks_is_read_again(blobs: AzureBlobs, proxy: FaultProxy) -> None:
+    await write(blobs)
+    for fault in (Fault.UNAVAILABLE, Fault.CUT_REPLY, Fault.TRUNCATED_REPLY):
+        proxy.plan("GET", "comp=list", fault)
+        assert [blob.name for blob in (await blobs.page()).blobs] == [NAME]
+
+
+async def test_a_page_is_one_request(blobs: AzureBlobs, proxy: FaultProxy) -> None:
+    for n in range(5):
+        await blobs.write_once(f"T1/{n}", b"x", content_type=KIND, metadata={})
+    before = len(proxy.seen)
+    page = await blobs.page("T1/", limit=2)
+    assert (len(page.blobs), len(proxy.seen) - before) == (2, 1)
+
+
 # Trouble that lasts
 
 
@@ -246,6 +279,21 @@ async def test_each_answer_is_for_later_or_for_somebody(status: int, code: str, 
             raise error
     assert caught.value.__cause__ is error
     assert "secret" not in str(caught.value)
+
+
+async def test_a_leased_blob_is_not_deleted_and_not_taken_for_another_version(blobs: AzureBlobs) -> None:
+    done = await write(blobs)
+    assert isinstance(done, Committed)
+    await blobs._blob(NAME).acquire_lease(lease_duration=15)
+    with pytest.raises(BlobsUnavailable, match="LeaseIdMissing"):
+        await blobs.delete(NAME, done.etag)
+
+
+async def test_a_snapshot_keeps_no_blob_from_being_deleted(blobs: AzureBlobs) -> None:
+    done = await write(blobs)
+    assert isinstance(done, Committed)
+    await blobs._blob(NAME).create_snapshot()
+    assert await blobs.delete(NAME, done.etag) is Deletion.DELETED
 
 
 # How it is used

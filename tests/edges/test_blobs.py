@@ -10,10 +10,10 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.azure_blobs import AzureBlobs
 from bridge.blobs import (
     BlobChanged,
     BlobProperties,
@@ -24,7 +24,9 @@ from bridge.blobs import (
     Block,
     Committed,
     Content,
+    Deletion,
     Exists,
+    Listed,
     MissingBlocks,
 )
 from bridge.checksums import Piece, crc64
@@ -79,12 +81,22 @@ async def content(blobs: Blobs) -> bytes:
 
 
 async def delete(blobs: Blobs) -> None:
-    """Behind the product's back, which never deletes what it can still read."""
-    if isinstance(blobs, AzureBlobs):
-        await blobs._blob(NAME).delete_blob()
-    else:
-        assert isinstance(blobs, MemoryBlobs)
-        del blobs._committed[NAME]
+    there = await blobs.properties(NAME)
+    assert there is not None
+    assert await blobs.delete(NAME, there.etag) is Deletion.DELETED
+
+
+async def listed(blobs: Blobs, prefix: str = "", limit: int = 5_000) -> list[Listed]:
+    """The whole list, page by page."""
+    found: list[Listed] = []
+    after: str | None = None
+    for _ in range(100):
+        page = await blobs.page(prefix, after=after, limit=limit)
+        assert len(page.blobs) <= limit
+        found += page.blobs
+        if (after := page.after) is None:
+            return found
+    raise AssertionError("the list has no end")
 
 
 # The container
@@ -104,6 +116,8 @@ async def test_without_a_container_nothing_looks_like_an_absent_blob(absent: Blo
         lambda: commit(absent),
         lambda: write(absent, b"x"),
         lambda: anext(absent.stream(NAME, "0x1")),
+        lambda: absent.page(),
+        lambda: absent.delete(NAME, "0x1"),
     ]
     for attempt in attempts:
         with pytest.raises(BlobsRefused, match="brh setup"):
@@ -278,7 +292,7 @@ async def test_an_empty_record_can_be_read(blobs: Blobs) -> None:
 
 
 async def test_a_record_is_bounded(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.blobs.RECORD_MAX_BYTES", 10)
+    monkeypatch.setattr("bridge.blob_limits.RECORD_MAX_BYTES", 10)
     await write(blobs, b"x" * 10)
     with pytest.raises(ValueError, match="11 bytes"):
         await write(blobs, b"x" * 11, "t-1/other")
@@ -356,6 +370,128 @@ async def test_many_megabytes_survive_staging_and_both_ways_of_reading(blobs: Bl
     chunks = [chunk async for chunk in blobs.stream(NAME, done.etag)]
     assert [len(chunk) for chunk in chunks] == [8 * MIB, 8 * MIB, 3 * MIB + 1]
     assert b"".join(chunks) == body
+
+
+# Lists
+
+
+async def test_a_list_has_what_is_below_its_prefix_in_order(blobs: Blobs) -> None:
+    for name in ("T10/x", "T1/b/part-00000", "t1/x", "T1/_header.json", "T1-x/x", "T1/a", "T1.x/x"):
+        await write(blobs, b"123", name)
+    assert [blob.name for blob in await listed(blobs, "T1/")] == ["T1/_header.json", "T1/a", "T1/b/part-00000"]
+    assert [blob.name for blob in await listed(blobs)] == [
+        "T1-x/x", "T1.x/x", "T1/_header.json", "T1/a", "T1/b/part-00000", "T10/x", "t1/x",
+    ]  # fmt: skip
+    assert await listed(blobs, "T2/") == []
+
+
+async def test_a_list_shows_what_properties_show_and_when_it_was_written(blobs: Blobs) -> None:
+    done = await blobs.write_once(NAME, b"12345", content_type=KIND, metadata={"who": "me", "digest": "a b"})
+    assert isinstance(done, Committed)
+    (blob,) = await listed(blobs)
+    assert blob.modified is not None
+    assert abs(blob.modified - datetime.now(UTC)) < timedelta(minutes=2)
+    assert blob == Listed(NAME, 5, done.etag, blob.modified, {"who": "me", "digest": "a b"})
+    assert not blob.bare
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
+async def test_pages_cover_a_list_without_a_gap_and_without_repetition(blobs: Blobs, limit: int) -> None:
+    names = [f"T1/{n}" for n in range(7)]
+    for name in names[::2]:
+        await write(blobs, b"x", name)
+    for name in names[1::2]:
+        await blobs.stage_block(name, block_of(b"x"), [b"x"])
+    assert [blob.name for blob in await listed(blobs, "T1/", limit)] == names
+
+
+@pytest.mark.parametrize("limit", [0, 5_001])
+async def test_a_page_is_bounded(blobs: Blobs, limit: int) -> None:
+    with pytest.raises(ValueError, match="limit"):
+        await blobs.page(limit=limit)
+
+
+async def test_what_is_only_staged_is_listed_bare_and_has_no_properties(blobs: Blobs) -> None:
+    await stage(blobs, b"staged", 1)
+    await stage(blobs, b"as well", 2)
+    (blob,) = await listed(blobs)
+    assert (blob.name, blob.size, blob.metadata, blob.bare) == (NAME, 0, {}, True)
+    assert await blobs.properties(NAME) is None
+
+
+async def test_an_empty_blob_is_bare_only_without_metadata(blobs: Blobs) -> None:
+    await blobs.commit("T1/a", [], content_type=KIND, metadata={})
+    await blobs.commit("T1/b", [], content_type=KIND, metadata={"who": "me"})
+    assert [(blob.name, blob.bare) for blob in await listed(blobs)] == [("T1/a", True), ("T1/b", False)]
+
+
+async def test_what_is_staged_on_a_committed_blob_is_not_listed(blobs: Blobs) -> None:
+    await commit(blobs, await stage(blobs, b"whole"))
+    before = await listed(blobs)
+    await stage(blobs, b"late", 2)
+    assert await listed(blobs) == before
+
+
+# Deletion
+
+
+async def test_a_version_is_deleted_once(blobs: Blobs) -> None:
+    done = await commit(blobs, await stage(blobs, b"whole"))
+    assert isinstance(done, Committed)
+    assert await blobs.delete(NAME, done.etag) is Deletion.DELETED
+    assert await blobs.properties(NAME) is None
+    assert await listed(blobs) == []
+    assert await blobs.delete(NAME, done.etag) is Deletion.ABSENT
+
+
+async def test_of_racing_deletions_one_deletes_and_the_others_find_nothing(blobs: Blobs) -> None:
+    done = await commit(blobs, await stage(blobs, b"whole"))
+    assert isinstance(done, Committed)
+    answers = await asyncio.gather(*(blobs.delete(NAME, done.etag) for _ in range(8)))
+    assert answers.count(Deletion.DELETED) == 1
+    assert answers.count(Deletion.ABSENT) == 7
+
+
+async def test_another_version_stays(blobs: Blobs) -> None:
+    await commit(blobs, await stage(blobs, b"whole"))
+    assert await blobs.delete(NAME, "0x1234") is Deletion.CHANGED
+    assert await content(blobs) == b"whole"
+
+
+async def test_what_is_only_staged_is_absent_and_stays(blobs: Blobs) -> None:
+    block = await stage(blobs, b"staged")
+    (blob,) = await listed(blobs)
+    assert await blobs.delete(NAME, blob.etag) is Deletion.ABSENT
+    assert await blobs.uncommitted(NAME) == [Block(block, 6)]
+
+
+async def test_what_is_staged_on_a_blob_is_seen_no_more_when_that_is_deleted(blobs: Blobs) -> None:
+    done = await commit(blobs, await stage(blobs, b"whole"))
+    assert isinstance(done, Committed)
+    await stage(blobs, b"late", 2)
+    assert await blobs.delete(NAME, done.etag) is Deletion.DELETED
+    assert await blobs.uncommitted(NAME) == []
+    assert await listed(blobs) == []
+
+
+async def test_behind_a_fence_that_is_gone_nothing_staged_before_can_be_committed(blobs: Blobs) -> None:
+    block = await stage(blobs, b"abandoned")
+    fence = await commit(blobs)
+    assert isinstance(fence, Committed)
+    assert await blobs.delete(NAME, fence.etag) is Deletion.DELETED
+    with pytest.raises(MissingBlocks):
+        await commit(blobs, block)
+    assert await listed(blobs) == []
+
+
+async def test_a_name_that_was_deleted_can_be_written_again(blobs: Blobs) -> None:
+    done = await write(blobs, b"first")
+    assert isinstance(done, Committed)
+    await delete(blobs)
+    again = await write(blobs, b"second")
+    assert isinstance(again, Committed)
+    assert await blobs.delete(NAME, done.etag) is Deletion.CHANGED
+    assert await content(blobs) == b"second"
 
 
 def test_an_address_ends_with_the_name(absent: Blobs) -> None:
