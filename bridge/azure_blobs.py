@@ -40,7 +40,6 @@ from bridge.blob_limits import (
 from bridge.blobs import (
     BlobChanged,
     BlobProperties,
-    BlobsUnavailable,
     Block,
     Committed,
     Content,
@@ -50,7 +49,7 @@ from bridge.blobs import (
     Page,
 )
 from bridge.checksums import Piece
-from bridge.layout import BlockId
+from bridge.layout import KEEP_ALIVE, BlockId
 from bridge.settings import BlobSettings, SettingsError
 
 _log = structlog.get_logger()
@@ -138,7 +137,7 @@ class AzureBlobs:
         ours = [Block(block_id, block.size) for block in found if (block_id := BlockId.parse(block.id)) is not None]
         if len(ours) < len(found):
             _log.warning("blobs.foreign_blocks", blob=name, foreign=len(found) - len(ours))
-        return ours
+        return [block for block in ours if block.id != KEEP_ALIVE]
 
     async def commit(
         self, name: str, blocks: Sequence[BlockId], *, content_type: str, metadata: Mapping[str, str]
@@ -158,7 +157,7 @@ class AzureBlobs:
             etag = unquoted(str(done["etag"]))
             there = await head(self._blob(name))
         if there is None or there.etag != etag:
-            raise BlobsUnavailable(f"{name} was committed and has changed since: look again")
+            raise BlobChanged(f"{name} was committed, and is not there in version {etag} any more")
         return Committed(etag, there.size)
 
     async def properties(self, name: str) -> BlobProperties | None:

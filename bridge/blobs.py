@@ -149,8 +149,8 @@ class Blobs(Protocol):
     async def uncommitted(self, name: str) -> list[Block]:
         """The blob's uncommitted blocks, in no order; none when there is no such blob.
 
-        Blocks with ids of another kind are left out, with a warning in the log: no plan can name them, and a commit
-        drops them.
+        `KEEP_ALIVE` is left out, and so are blocks with ids of another kind, with a warning in the log: no plan can
+        name them, and a commit drops them.
         """
         ...
 
@@ -170,6 +170,7 @@ class Blobs(Protocol):
 
         Raises:
             MissingBlocks: at least one is not staged; nothing changed.
+            BlobChanged: it was made, and deleted before it could be looked at: a clean-up is on its way.
         """
         ...
 

@@ -7,7 +7,7 @@ talking to each other, and a block list alone tells what was received.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ EMPTY_MARKER: Final = b"\0"
 CRC-64 of the bytes that are staged, so one rule verifies all blocks. It is in no fact and never committed."""
 EMPTY_MARKER_CRC64: Final = 0xD5DA5047EFEC8728
 
+_PART = re.compile(r"([^/]+)/([^/]+)/part-([0-9]{5})")
 _BLOCK_ID = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{16})")
 
 
@@ -58,6 +59,20 @@ def part_name(transaction: str, series: str, part: int) -> str:
     return f"{transaction}/{series}/part-{part:05d}"
 
 
+class PartName(NamedTuple):
+    """What the name of a part's blob says."""
+
+    transaction: str
+    series: str
+    part: int
+
+    @classmethod
+    def parse(cls, name: str) -> PartName | None:
+        """The part that a blob of this name is; None when it is none."""
+        found = _PART.fullmatch(name)
+        return cls(found[1], found[2], int(found[3])) if found else None
+
+
 def record_name(transaction: str, record: str) -> str:
     """Name of one of the write-once records (`HEADER_BLOB`, `OUTCOME_BLOB`, `TOLD_BLOB`) in the container."""
     return f"{transaction}/{record}"
@@ -75,7 +90,7 @@ class BlockId(msgspec.Struct, frozen=True, order=True):
     """
 
     first: int
-    """First ordinal in the block."""
+    """First ordinal in the block; 0 for `KEEP_ALIVE` alone."""
     count: int
     """How many ordinals: more than one only for a run of small payloads."""
     sub: int
@@ -93,3 +108,7 @@ class BlockId(msgspec.Struct, frozen=True, order=True):
         """The id in the text; None when it is not one of ours."""
         found = _BLOCK_ID.fullmatch(text)
         return cls(*(int(group, 16) for group in found.groups())) if found else None
+
+
+KEEP_ALIVE: Final = BlockId(0, 0, 0, 0, EMPTY_MARKER_CRC64)
+"""Staged to renew the week after which Azure drops what is uncommitted: of no ordinal, and left out of every list."""

@@ -36,7 +36,7 @@ from bridge.blobs import (
     Page,
 )
 from bridge.checksums import Piece, crc64
-from bridge.layout import BlockId
+from bridge.layout import KEEP_ALIVE, BlockId
 
 
 class _Blob(NamedTuple):
@@ -72,7 +72,8 @@ class MemoryBlobs:
     async def uncommitted(self, name: str) -> list[Block]:
         """Staged and neither committed nor dropped."""
         self._require_container()
-        return [Block(block, len(body)) for block, body in self._staged.get(name, {}).items()]
+        staged = self._staged.get(name, {})
+        return [Block(block, len(body)) for block, body in staged.items() if block != KEEP_ALIVE]
 
     async def commit(
         self, name: str, blocks: Sequence[BlockId], *, content_type: str, metadata: Mapping[str, str]

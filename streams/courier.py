@@ -1,51 +1,66 @@
-"""Carry out one delivery: commit the series, decide, tell, mark as told. Each step finds out what is done already.
+"""Carry out what a transaction wants done, and say what came of it.
 
-The order is the promise: nobody is told of what cannot be read, and the marker is written only when the broker has
-confirmed. A crash between telling and marking tells again, with the same id and the same bytes.
+A delivery is: commit the series, decide, clean up, tell, mark as told. Each step finds out what is done already. The
+order is the promise: nobody is told of what cannot be read, or of what is still being removed, and the marker is
+written only when the broker has confirmed. A crash between telling and marking tells again, with the same id and the
+same bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import assert_never
 
 import structlog
 
-from bridge.blobs import Blobs, BlobsError, BlobsRefused
-from bridge.contract.events import Delivered, DeliveryRefused
-from bridge.contract.outbound import CloudEvent, Problem, SeriesResult, Stage, Told, from_rfc3339, rfc3339
-from bridge.notices import Notices, NoticesUnavailable
+from bridge.blobs import BlobChanged, Blobs, BlobsError, BlobsRefused
+from bridge.contract.events import Delivered, DeliveryRefused, Told
+from bridge.contract.outbound import Problem, SeriesResult, Stage, from_rfc3339, rfc3339
+from bridge.notices import NoticesUnavailable
+from streams.clean import clean
 from streams.commit import Unassembled, assemble
-from streams.notification import notification, routing_key
+from streams.keep_alive import keep_alive
 from streams.outcome import Decided, find_outcome, find_told, mark_told, write_outcome
+from streams.post import Post
 from streams.settings import DeliverySettings
-from tables.effects import Deliver
+from tables.effects import Announce, Deliver, Effect, KeepAlive
 
 _log = structlog.get_logger()
 
-PublishOutcome = Callable[[str, CloudEvent], Awaitable[None]]
-"""Put a CloudEvent on the outcomes topic under a transaction id, and wait for the acknowledgement."""
-
 
 class Courier:
-    """Delivers transactions; any number at once."""
+    """Carries out effects; any number at once."""
 
-    def __init__(
-        self, blobs: Blobs, notices: Notices, publish_outcome: PublishOutcome, settings: DeliverySettings
-    ) -> None:
+    def __init__(self, blobs: Blobs, post: Post, settings: DeliverySettings) -> None:
         self._blobs = blobs
-        self._notices = notices
-        self._publish_outcome = publish_outcome
+        self._post = post
         self._settings = settings
+        self._in_hand: set[str] = set()
 
-    async def deliver(self, effect: Deliver) -> Delivered | DeliveryRefused:
-        """What came of the effect; every failure that may pass is a refusal, and the tracker asks again."""
+    async def carry_out(self, effect: Effect) -> Delivered | Told | DeliveryRefused | None:
+        """What came of the effect; every failure that may pass is a refusal, and the tracker asks again.
+
+        None: it is being carried out already, and that has its own answer. It must not be done twice at once: a slow
+        one would fill all places with its repetitions, and of two messages with one id on one channel nobody can tell
+        whose the confirmation is.
+        """
+        # A transaction has one outcome, whatever the deliveries that were asked for say.
+        key = effect.transaction if isinstance(effect, Deliver) else effect.id
+        if key in self._in_hand:
+            return None
+        self._in_hand.add(key)
+        try:
+            return await self._attempt(effect)
+        finally:
+            self._in_hand.remove(key)
+
+    async def _attempt(self, effect: Effect) -> Delivered | Told | DeliveryRefused:
         limit_s = self._settings.delivery_attempt_s
         unclear: dict[str, tuple[int, ...]] = {}
         try:
             async with asyncio.timeout(limit_s):
-                return await self._deliver(effect)
+                return await self._done(effect)
         except Unassembled as error:
             problem, unclear = error.problem, error.unclear
         except BlobsError as error:
@@ -59,16 +74,51 @@ class Courier:
         _log.warning("delivery refused", transaction=effect.transaction, code=problem.code, detail=problem.detail)
         return DeliveryRefused(effect.transaction, effect.id, problem, unclear)
 
+    async def _done(self, effect: Effect) -> Delivered | Told:
+        match effect:
+            case Deliver():
+                return await self._deliver(effect)
+            case Announce():
+                await self._post.announce(effect)
+            case KeepAlive():
+                if await find_outcome(self._blobs, effect.transaction) is None:
+                    await keep_alive(self._blobs, effect.transaction, self._settings.commits_in_flight)
+            case _:
+                assert_never(effect)
+        return Told(effect.transaction, effect.id, datetime.now(UTC))
+
     async def _deliver(self, effect: Deliver) -> Delivered:
         decided = await find_outcome(self._blobs, effect.transaction)
         if decided is None:
-            decided = await write_outcome(self._blobs, effect, await self._series(effect))
-        told = await find_told(self._blobs, effect.transaction)
-        if told is None:
-            told = await mark_told(self._blobs, effect.transaction, await self._tell(decided))
+            decided = await self._decide(effect)
+        return await self._follow(decided)
+
+    async def _decide(self, effect: Deliver) -> Decided:
+        try:
+            series = await self._series(effect)
+        except (Unassembled, BlobChanged):
+            # Somebody may have decided otherwise, and taken away what this effect would commit.
+            decided = await find_outcome(self._blobs, effect.transaction)
+            if decided is None:
+                raise
+            return decided
+        return await write_outcome(self._blobs, effect, series)
+
+    async def _series(self, effect: Deliver) -> tuple[SeriesResult, ...]:
+        if effect.outcome == "Completed":
+            return await assemble(self._blobs, effect, self._settings.commits_in_flight)
+        return tuple(SeriesResult(s.series, s.total_count, 0, s.content_type, ()) for s in effect.series)
+
+    async def _follow(self, decided: Decided) -> Delivered:
+        """Everything that comes behind the outcome, whoever wrote it."""
         outcome = decided.outcome
+        if outcome.outcome != "Completed":
+            await clean(self._blobs, outcome, self._settings.commits_in_flight)
+        told = await find_told(self._blobs, outcome.transaction_id)
+        if told is None:
+            told = await mark_told(self._blobs, outcome.transaction_id, await self._post.tell(decided))
         return Delivered(
-            transaction=effect.transaction,
+            transaction=outcome.transaction_id,
             outcome=outcome.outcome,
             outcome_uri=outcome.outcome_uri,
             outcome_etag=decided.etag,
@@ -77,22 +127,6 @@ class Courier:
             notification_id=told.notification_id,
             problem=outcome.problem,
         )
-
-    async def _series(self, effect: Deliver) -> tuple[SeriesResult, ...]:
-        if effect.outcome == "Completed":
-            return await assemble(self._blobs, effect, self._settings.commits_in_flight)
-        return tuple(SeriesResult(s.series, s.total_count, 0, s.content_type, ()) for s in effect.series)
-
-    async def _tell(self, decided: Decided) -> Told:
-        event = notification(decided, self._settings.instance)
-        transaction, reply_to = decided.outcome.transaction_id, decided.audience.reply_to
-        await self._publish_outcome(transaction, event)
-        if not await self._notices.publish(event, routing_key(decided.outcome)):
-            raise NoticesUnavailable("no queue takes notifications: run `brh setup`")
-        if reply_to is not None and not await self._notices.publish(event, "", queue=reply_to):
-            # Whoever waited there has gone; the others have been told, and a missing queue must not undo that.
-            _log.warning("the queue in reply_to does not exist", transaction=transaction, reply_to=reply_to)
-        return Told(notification_id=event.id, told_at=rfc3339(datetime.now(UTC)))
 
 
 def _problem(code: str, title: str, detail: str, stage: Stage) -> Problem:

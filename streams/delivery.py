@@ -19,6 +19,7 @@ from bridge.settings import SettingsError, load
 from streams.courier import Courier
 from streams.hardened import EXIT_AGENT, HardenedApp, end_process
 from streams.parking import Origin, park
+from streams.post import Post
 from streams.settings import DeliverySettings
 from streams.topics import Topics
 from streams.window import Window
@@ -58,7 +59,7 @@ async def deliver(stream: Any) -> None:
     """Every effect of the partitions this worker owns, many at once."""
     name = f"brh delivery {settings.worker_id}".strip()
     async with AzureBlobs(settings) as blobs, Notices(settings.amqp_url, name) as notices:
-        courier = Courier(blobs, notices, _publish_outcome, settings)
+        courier = Courier(blobs, Post(notices, _publish_outcome, settings.instance), settings)
         async for event in stream.noack().events():
             await window.put(event.message.partition, partial(_carry_out, courier, event.message), event.ack)
 
@@ -70,9 +71,9 @@ async def _carry_out(courier: Courier, message: Any) -> None:
         origin = Origin(message.topic, message.partition, message.offset)
         await park(parked_topic, origin, message.key, message.value, str(error))
         return
-    assert isinstance(effect, effects.Deliver), "the tracker asks for nothing else yet"
-    answer = await courier.deliver(effect)
-    await events_topic.send_soon(key=effect.transaction.encode(), value=events.encode(answer))
+    answer = await courier.carry_out(effect)
+    if answer is not None:
+        await events_topic.send_soon(key=effect.transaction.encode(), value=events.encode(answer))
 
 
 async def _publish_outcome(transaction: str, event: CloudEvent) -> None:

@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from bridge.contract.inbound import SeriesSpec
+
 Stage = Literal["ingest", "await", "assemble", "notify"]
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive ranges of ordinals, ascending."""
@@ -87,6 +89,35 @@ class Told(Public, frozen=True):
 
     notification_id: str
     told_at: str
+
+
+class Accepted(Public, frozen=True):
+    """Data of `brh.transaction.accepted.v1`: the header of a transaction has come, and says this."""
+
+    transaction_id: str
+    transaction_type: str
+    series: tuple[SeriesSpec, ...]
+    labels: dict[str, str]
+    header_received: str
+
+
+class Gap(Public, frozen=True):
+    """Data of `brh.transaction.gap.v1`: nothing new comes, and something is missing."""
+
+    transaction_id: str
+    transaction_type: str
+    sequence: int
+    """Running number of the transaction's gap events."""
+    problem: Problem | None
+    """Its `missing` names what is missing."""
+
+
+class Overdue(Public, frozen=True):
+    """Data of `brh.transaction.overdue.v1`: outcome or notification take longer than they should."""
+
+    transaction_id: str
+    transaction_type: str
+    problem: Problem | None
 
 
 class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):

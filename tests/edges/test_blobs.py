@@ -30,7 +30,7 @@ from bridge.blobs import (
     MissingBlocks,
 )
 from bridge.checksums import Piece, crc64
-from bridge.layout import MIB, BlockId
+from bridge.layout import EMPTY_MARKER, KEEP_ALIVE, MIB, BlockId
 from bridge.memory_blobs import MemoryBlobs
 from tests.support.azure import azure_blobs
 
@@ -186,6 +186,16 @@ async def test_staging_on_a_committed_blob_is_invisible(blobs: Blobs) -> None:
     assert await blobs.properties(NAME) == before
     assert await content(blobs) == b"whole"
     assert await blobs.uncommitted(NAME) == [Block(late, 4)]
+
+
+async def test_a_block_that_only_keeps_alive_is_no_block_of_the_blob(blobs: Blobs) -> None:
+    for _ in range(2):
+        await blobs.stage_block(NAME, KEEP_ALIVE, [EMPTY_MARKER])
+    assert await blobs.uncommitted(NAME) == []
+    block = await stage(blobs, b"x")
+    assert await blobs.uncommitted(NAME) == [Block(block, 1)]
+    await commit(blobs, block)
+    assert await content(blobs) == b"x"
 
 
 # Commit
