@@ -18,6 +18,7 @@ SHORT_SERIES: Final = 1_024
 HEADER_BLOB: Final = "_header.json"
 OUTCOME_BLOB: Final = "_outcome.json"
 TOLD_BLOB: Final = "_told.json"
+ORPHANS_BLOB: Final = "_orphans.json"
 
 EMPTY_MARKER: Final = b"\0"
 """What is staged for an empty payload, because Azure refuses empty blocks. Its id has `nsub` 0 and, as every id, the
@@ -74,7 +75,7 @@ class PartName(NamedTuple):
 
 
 def record_name(transaction: str, record: str) -> str:
-    """Name of one of the write-once records (`HEADER_BLOB`, `OUTCOME_BLOB`, `TOLD_BLOB`) in the container."""
+    """Name of one of the write-once records (`HEADER_BLOB`, `OUTCOME_BLOB`, ...) in the container."""
     return f"{transaction}/{record}"
 
 

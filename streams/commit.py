@@ -1,26 +1,33 @@
-"""Assemble the series of a transaction: one Put Block List a part, which moves no bytes."""
+"""Assemble the series of a transaction: one Put Block List a part, which moves no bytes.
+
+A part with holes says in its metadata which ordinals it holds. Two owners of a transaction may have given up waiting at
+different places, and then their plans differ; but the blocks that a committed part does not have are gone with it. So
+whoever finds such a part follows it, and what was assembled in the end is read off the parts, not off the plan.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from bridge.blobs import BlobProperties, Blobs, Exists, MissingBlocks
 from bridge.checksums import combine, hex16
 from bridge.contract.outbound import Missing, Part, Problem, Ranges, SeriesResult, rfc3339
-from bridge.layout import part_name
+from bridge.layout import part_name, part_ordinals
+from streams.at_once import at_once
+from streams.partial import numbers, with_ranges
 from streams.pick import NotThere, Picked, Unclear, pick
-from tables import ordinals
+from tables import ordinals, tiling
 from tables.effects import Deliver, PartPlan, SeriesPlan
 from tables.missing import RANGES_MAX
 
 DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
 SAID_MAX: Final = 10
 """Series named in a sentence."""
-_CONTENT, _CRC64 = "brh_content", "brh_crc64"
+_CONTENT, _CRC64, _HOLES = "brh_content", "brh_crc64", "brh_holes"
 
 
 class Unassembled(Exception):
@@ -33,37 +40,50 @@ class Unassembled(Exception):
         """Parts whose blocks the next plan has to name."""
 
 
-async def assemble(blobs: Blobs, effect: Deliver, commits_in_flight: int) -> tuple[SeriesResult, ...]:
+class Assembled(NamedTuple):
+    """What the parts hold together."""
+
+    series: tuple[SeriesResult, ...]
+    partial: bool
+    """Something is missing."""
+
+
+class _Held(NamedTuple):
+    """A part that is committed."""
+
+    part: Part
+    holes: str
+    """Which of its ordinals it holds, as `tables.tiling` says it; empty for all of them."""
+
+
+_Found: TypeAlias = _Held | NotThere | Unclear
+
+
+async def assemble(blobs: Blobs, effect: Deliver, commits_in_flight: int) -> Assembled:
     """Commit every part of every series that is not committed yet.
 
     Raises Unassembled, when all that can be committed is, and BlobsError as the storage does. What was committed
     stays: without an outcome nobody reads it, and the next attempt finds it done.
     """
-    slots = asyncio.Semaphore(commits_in_flight)
-
-    async def one(series: SeriesPlan, part: PartPlan) -> Part | NotThere | Unclear:
-        async with slots:
-            return await _part(blobs, effect.transaction, series, part)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [[group.create_task(one(series, part)) for part in series.parts] for series in effect.series]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    results = [[task.result() for task in parts] for parts in tasks]
+    # A part of which nothing has come is none; only an empty series has a part without ordinals.
+    plans = [[part for part in each.parts if part.ordinals or each.total_count == 0] for each in effect.series]
+    calls = [
+        partial(_part, blobs, effect, series, part)
+        for series, parts in zip(effect.series, plans, strict=True)
+        for part in parts
+    ]
+    found = iter(await at_once(commits_in_flight, calls))
+    results = [[(part, next(found)) for part in parts] for parts in plans]
     _require_all(effect, results)
-    return tuple(
-        _result(series, [part for part in parts if isinstance(part, Part)])
-        for series, parts in zip(effect.series, results, strict=True)
-    )
+    return _assembled(effect, [[(part.part, each) for part, each in of if isinstance(each, _Held)] for of in results])
 
 
-def _require_all(effect: Deliver, results: list[list[Part | NotThere | Unclear]]) -> None:
+def _require_all(effect: Deliver, results: list[list[tuple[PartPlan, _Found]]]) -> None:
     """Raises Unassembled when something is not staged, else when something has to be named."""
     missing: dict[str, list[int]] = {}
     unclear: dict[str, tuple[int, ...]] = {}
     for series, parts in zip(effect.series, results, strict=True):
-        for plan, found in zip(series.parts, parts, strict=True):
+        for plan, found in parts:
             if isinstance(found, NotThere):
                 missing.setdefault(series.series, []).extend(found.ordinals)
             elif isinstance(found, Unclear):
@@ -76,6 +96,20 @@ def _require_all(effect: Deliver, results: list[list[Part | NotThere | Unclear]]
         raise Unassembled(_problem("blocks-unclear", "The accepted blocks have to be named", detail), unclear)
 
 
+def _assembled(effect: Deliver, parts: list[list[tuple[int, _Held]]]) -> Assembled:
+    whole = [_result(series, [held.part for _, held in of]) for series, of in zip(effect.series, parts, strict=True)]
+    if not effect.partial and not any(held.holes for of in parts for _, held in of):
+        return Assembled(tuple(whole), partial=False)
+    shown = []
+    for result, of in zip(whole, parts, strict=True):
+        total = result.total_count or 0
+        got = [n for part, held in of for n in numbers(tiling.decode(held.holes, part_ordinals(part, total)))]
+        shown.append(with_ranges(result, got, len(whole)))
+    if all(result.missing == () for result in shown):
+        return Assembled(tuple(whole), partial=False)  # others had more than this effect knows of
+    return Assembled(tuple(shown), partial=True)
+
+
 def _result(series: SeriesPlan, parts: Sequence[Part]) -> SeriesResult:
     return SeriesResult(
         series_type=series.series,
@@ -86,40 +120,50 @@ def _result(series: SeriesPlan, parts: Sequence[Part]) -> SeriesResult:
     )
 
 
-async def _part(blobs: Blobs, transaction: str, series: SeriesPlan, plan: PartPlan) -> Part | NotThere | Unclear:
-    name = part_name(transaction, series.series, plan.part)
+async def _part(blobs: Blobs, effect: Deliver, series: SeriesPlan, plan: PartPlan) -> _Found:
+    name = part_name(effect.transaction, series.series, plan.part)
     there = await blobs.properties(name)
     if there is None:
         found = pick(plan, series.total_count or 0, await blobs.uncommitted(name))
         if not isinstance(found, Picked):
             # Unless somebody has committed it since: then the list was empty because it is done.
             there = await blobs.properties(name)
-            return found if there is None else _same(blobs, name, series, plan, there)
+            return found if there is None else _there(blobs, name, effect, series, plan, there)
         crc64 = 0
         for block in found.blocks:
             crc64 = combine(crc64, block.id.crc64, block.size)
+        holes = _holes(series, plan)
         try:
             committed = await blobs.commit(
                 name,
                 [block.id for block in found.blocks],
                 content_type=series.content_type or DEFAULT_CONTENT_TYPE,
-                metadata={_CONTENT: plan.content, _CRC64: hex16(crc64)},
+                metadata={_CONTENT: plan.content, _CRC64: hex16(crc64)} | ({_HOLES: holes} if holes else {}),
             )
         except MissingBlocks as error:  # they went between the list and the commit: the next list tells which
             detail = f"Blocks of part {plan.part} of series {series.series} went while it was committed."
             raise Unassembled(_problem("blocks-missing", "Staged blocks have gone", detail)) from error
         if not isinstance(committed, Exists):
-            return Part(uri=blobs.uri(name), bytes=committed.size, etag=committed.etag, crc64=hex16(crc64))
+            return _Held(Part(blobs.uri(name), committed.size, committed.etag, hex16(crc64)), holes)
         there = committed.there
-    return _same(blobs, name, series, plan, there)
+    return _there(blobs, name, effect, series, plan, there)
 
 
-def _same(blobs: Blobs, name: str, series: SeriesPlan, plan: PartPlan, there: BlobProperties) -> Part:
+def _holes(series: SeriesPlan, plan: PartPlan) -> str:
+    return plan.tiles if plan.ordinals < len(part_ordinals(plan.part, series.total_count or 0)) else ""
+
+
+def _there(
+    blobs: Blobs, name: str, effect: Deliver, series: SeriesPlan, plan: PartPlan, there: BlobProperties
+) -> _Held:
     """The part as it was committed before: by us or somebody else, and by this plan or one with other tiles."""
-    if there.metadata.get(_CONTENT) != plan.content or there.size != plan.bytes:
+    holes = there.metadata.get(_HOLES, "")
+    same = there.metadata.get(_CONTENT) == plan.content and there.size == plan.bytes
+    # Only where somebody has given up waiting, here or there, may a part hold more or less than was planned.
+    if not same and not (_CONTENT in there.metadata and (holes or effect.partial)):
         detail = f"Part {plan.part} of series {series.series} is committed with other bytes than were accepted."
         raise Unassembled(_problem("part-differs", "A part is committed with other bytes", detail))
-    return Part(uri=blobs.uri(name), bytes=there.size, etag=there.etag, crc64=there.metadata[_CRC64])
+    return _Held(Part(blobs.uri(name), there.size, there.etag, there.metadata[_CRC64]), holes)
 
 
 def _not_staged(lost: dict[str, list[int]]) -> Problem:

@@ -17,10 +17,12 @@ import structlog
 from bridge.blobs import BlobChanged, Blobs, BlobsError, BlobsRefused
 from bridge.contract.events import Delivered, DeliveryRefused, Told
 from bridge.contract.outbound import Problem, SeriesResult, Stage, from_rfc3339, rfc3339
+from bridge.contract.outbound import Told as ToldRecord
 from bridge.notices import NoticesUnavailable
 from streams.clean import clean
-from streams.commit import Unassembled, assemble
+from streams.commit import Assembled, Unassembled, assemble
 from streams.keep_alive import keep_alive
+from streams.orphans import find_orphans, keep_orphans
 from streams.outcome import Decided, find_outcome, find_told, mark_told, write_outcome
 from streams.post import Post
 from streams.settings import DeliverySettings
@@ -95,28 +97,31 @@ class Courier:
 
     async def _decide(self, effect: Deliver) -> Decided:
         try:
-            series = await self._series(effect)
+            series, partial = await self._assembled(effect)
         except (Unassembled, BlobChanged):
             # Somebody may have decided otherwise, and taken away what this effect would commit.
             decided = await find_outcome(self._blobs, effect.transaction)
             if decided is None:
                 raise
             return decided
-        return await write_outcome(self._blobs, effect, series)
+        if effect.orphans:
+            await keep_orphans(self._blobs, effect)
+        return await write_outcome(self._blobs, effect, series, partial=partial)
 
-    async def _series(self, effect: Deliver) -> tuple[SeriesResult, ...]:
+    async def _assembled(self, effect: Deliver) -> Assembled:
         if effect.outcome == "Completed":
             return await assemble(self._blobs, effect, self._settings.commits_in_flight)
-        return tuple(SeriesResult(s.series, s.total_count, 0, s.content_type, ()) for s in effect.series)
+        nothing = tuple(SeriesResult(s.series, s.total_count, 0, s.content_type, ()) for s in effect.series)
+        return Assembled(nothing, partial=False)
 
     async def _follow(self, decided: Decided) -> Delivered:
         """Everything that comes behind the outcome, whoever wrote it."""
         outcome = decided.outcome
-        if outcome.outcome != "Completed":
+        if leaves_garbage(decided):
             await clean(self._blobs, outcome, self._settings.commits_in_flight)
         told = await find_told(self._blobs, outcome.transaction_id)
         if told is None:
-            told = await mark_told(self._blobs, outcome.transaction_id, await self._post.tell(decided))
+            told = await mark_told(self._blobs, outcome.transaction_id, await self._tell(decided))
         return Delivered(
             transaction=outcome.transaction_id,
             outcome=outcome.outcome,
@@ -127,6 +132,20 @@ class Courier:
             notification_id=told.notification_id,
             problem=outcome.problem,
         )
+
+    async def _tell(self, decided: Decided) -> ToldRecord:
+        if decided.audience.orphans:
+            orphaned = await find_orphans(self._blobs, decided.outcome.transaction_id)
+            if orphaned is not None:
+                await self._post.tell_orphans(decided, orphaned)
+            else:  # nothing brings it back, and those who wait for the outcome must not wait for ever
+                _log.error("the record of orphans was removed", transaction=decided.outcome.transaction_id)
+        return await self._post.tell(decided)
+
+
+def leaves_garbage(decided: Decided) -> bool:
+    """Whether more may have been staged or committed than the outcome lists."""
+    return decided.outcome.outcome != "Completed" or decided.outcome.partial or decided.audience.orphans
 
 
 def _problem(code: str, title: str, detail: str, stage: Stage) -> Problem:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from bridge.contract.inbound import Trace
-from bridge.contract.outbound import Accepted, CloudEvent, Gap, Outcome, Overdue, Public, rfc3339
+from bridge.contract.outbound import Accepted, CloudEvent, Gap, Orphaned, Outcome, Overdue, Public, rfc3339
 from streams.outcome import Decided
 from tables.effects import Announce
 
@@ -55,6 +55,20 @@ def notice(effect: Announce, instance: str) -> CloudEvent:
         rfc3339(effect.at),
         _said(effect),
         effect.trace,
+        instance,
+    )
+
+
+def orphan_record(decided: Decided, orphaned: Orphaned, instance: str) -> CloudEvent:
+    """The CloudEvent that tells of payloads that are in no result."""
+    outcome = decided.outcome
+    return _event(
+        str(uuid5(_NAMESPACE, f"{outcome.transaction_id}/orphaned")),
+        "transaction.orphaned",
+        outcome.transaction_id,
+        outcome.timestamps.completed,
+        orphaned,
+        decided.audience.trace,
         instance,
     )
 

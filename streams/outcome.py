@@ -23,10 +23,12 @@ _AUDIENCE = "brh_audience"
 
 
 class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who is told besides everybody, and in which trace: kept with the document, so that it alone is enough to tell."""
+    """What telling needs besides the document: kept with it, so that it alone is enough to tell."""
 
     reply_to: str | None = None
     trace: Trace = Trace()
+    orphans: bool = False
+    """There is a record of orphans, to be told before the outcome."""
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -45,14 +47,16 @@ async def find_outcome(blobs: Blobs, transaction: str) -> Decided | None:
     return Decided(msgspec.json.decode(content.body, type=Outcome), content.etag, _read_audience(content.metadata))
 
 
-async def write_outcome(blobs: Blobs, effect: Deliver, series: tuple[SeriesResult, ...]) -> Decided:
+async def write_outcome(
+    blobs: Blobs, effect: Deliver, series: tuple[SeriesResult, ...], *, partial: bool = False
+) -> Decided:
     """Decide, unless somebody has decided: then what they wrote. Raises BlobsError."""
     name = record_name(effect.transaction, OUTCOME_BLOB)
     outcome = Outcome(
         transaction_id=effect.transaction,
         transaction_type=effect.transaction_type,
         outcome=effect.outcome,
-        partial=False,
+        partial=partial,
         outcome_uri=blobs.uri(name),
         series=series,
         problem=effect.problem,
@@ -62,7 +66,7 @@ async def write_outcome(blobs: Blobs, effect: Deliver, series: tuple[SeriesResul
             completed=rfc3339(datetime.now(UTC)),
         ),
     )
-    audience = Audience(effect.reply_to, effect.trace)
+    audience = Audience(effect.reply_to, effect.trace, orphans=bool(effect.orphans))
     written = await blobs.write_once(
         name, msgspec.json.encode(outcome), content_type=_JSON, metadata={_AUDIENCE: _audience_text(audience)}
     )

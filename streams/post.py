@@ -1,4 +1,4 @@
-"""Who is told what: the outbound exchange, the queue in `reply_to`, and for outcomes Kafka as well.
+"""Who is told what: the outbound exchange, the queue in `reply_to`, for outcomes Kafka as well; operators of orphans.
 
 Every call returns when all of them have confirmed. Doing it again sends the same ids and the same bytes.
 """
@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bridge.contract.outbound import CloudEvent, Told, rfc3339
+from bridge.contract.outbound import CloudEvent, Orphaned, Told, rfc3339
 from bridge.notices import Notices, NoticesUnavailable
-from streams.notification import notice, notification, routing_key
+from bridge.topology import ORPHANS
+from streams.notification import notice, notification, orphan_record, routing_key
 from streams.outcome import Decided
 from tables.effects import Announce
 
@@ -37,6 +38,11 @@ class Post:
         await self._publish_outcome(outcome.transaction_id, event)
         await self._publish(event, routing_key(outcome.outcome, outcome.transaction_type), decided.audience.reply_to)
         return Told(notification_id=event.id, told_at=rfc3339(datetime.now(UTC)))
+
+    async def tell_orphans(self, decided: Decided, orphaned: Orphaned) -> None:
+        """Tell what came and is in no result; nobody else will ever see it again."""
+        if not await self._notices.publish(orphan_record(decided, orphaned, self._instance), "", queue=ORPHANS):
+            raise NoticesUnavailable(f"there is no queue {ORPHANS}: run `brh setup`")
 
     async def announce(self, effect: Announce) -> None:
         """Tell what is no outcome."""

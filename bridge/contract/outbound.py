@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from bridge.contract.inbound import SeriesSpec
 
@@ -54,13 +55,22 @@ class Part(Public, frozen=True):
 
 
 class SeriesResult(Public, frozen=True):
-    """One series of an outcome; its parts, in order, are the result."""
+    """One series of an outcome; its parts, in order, are the result.
+
+    The last three members are there only in a partial outcome.
+    """
 
     series_type: str
     total_count: int | None
     bytes: int
     content_type: str | None
     parts: tuple[Part, ...]
+    received: Ranges | UnsetType = UNSET
+    """What the parts hold, in this order and without filler."""
+    missing: Ranges | UnsetType | None = UNSET
+    """What they lack; None where the total count is not known."""
+    ranges_truncated: bool | UnsetType = UNSET
+    """There are more ranges than are shown."""
 
 
 class OutcomeTimestamps(Public, frozen=True):
@@ -118,6 +128,27 @@ class Overdue(Public, frozen=True):
     transaction_id: str
     transaction_type: str
     problem: Problem | None
+
+
+class OrphanSeries(Public, frozen=True):
+    """Payloads of one series that belong to no result."""
+
+    series_type: str
+    total_count: int | None
+    received_count: int
+    bytes: int
+    received: Ranges
+    ranges_truncated: bool
+
+
+class Orphaned(Public, frozen=True):
+    """Data of `brh.transaction.orphaned.v1`: what came and is in no result; its blocks are removed."""
+
+    transaction_id: str
+    transaction_type: str
+    reason: str
+    """Code of the outcome's problem, or `unknown-series` where the rest of the transaction completed."""
+    series: tuple[OrphanSeries, ...]
 
 
 class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):

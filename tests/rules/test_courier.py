@@ -37,9 +37,9 @@ async def staged(**options: Any) -> tuple[MemoryBlobs, Result]:
 async def test_an_outcome_goes_to_kafka_to_the_exchange_and_to_whoever_asked(verdict: str) -> None:
     blobs, result = await staged(reply_to="asked")
     posted = Posted()
-    await deliver(courier(blobs, posted), replace(getattr(result, verdict)(), reply_to="asked"))
-    kind = "default" if verdict == "abandoned" else "valuation"  # without its header a transaction has no type
-    assert posted.places == ["kafka", f"transaction.{verdict}.{kind}", "queue:asked"]
+    effect = result.abandoned(header=True) if verdict == "abandoned" else getattr(result, verdict)()
+    await deliver(courier(blobs, posted), effect)
+    assert posted.places == ["kafka", f"transaction.{verdict}.valuation", "queue:asked"]
     assert posted.at("kafka") == posted.at("queue:asked")
 
 

@@ -268,7 +268,7 @@ class World:
         carried = effects.decode(effects.encode(effect))
         assert isinstance(carried, Deliver)
         try:
-            return await assemble(self.blobs, carried, 4)
+            return (await assemble(self.blobs, carried, 4)).series
         except Unassembled as error:
             refused = DeliveryRefused(T1, effect.id, error.problem, error.unclear)
             self.transaction = replace(advance(self.transaction, refused, START), refused=None)

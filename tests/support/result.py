@@ -87,8 +87,10 @@ class Result:
             transaction = advance(transaction, fact, START)
         return transaction
 
-    def completed(self) -> Deliver:
+    def completed(self, *, header_last: bool = False) -> Deliver:
         """Everything has come."""
+        if header_last:
+            return delivery(self.told(*self.facts(), self.header, header=False))
         return delivery(self.told(*self.facts()))
 
     def partial(self, missing: Mapping[str, Collection[int]]) -> Deliver:
