@@ -19,13 +19,15 @@ import structlog
 
 from bridge.blobs import BlobChanged, Blobs, BlobsUnavailable, Deletion, Exists
 from bridge.contract.outbound import Outcome
-from bridge.layout import PartName
+from bridge.layout import HEADER_BLOB, ORPHANS_BLOB, OUTCOME_BLOB, TOLD_BLOB, PartName, record_name
 from streams.at_once import at_once
 
 _log = structlog.get_logger()
 
 ROUNDS_MAX: Final = 8
 """Of fence and deletion at one part; each further one means that somebody else was there in between."""
+SAID_MAX: Final = 10
+"""Names of other people's blobs in a line of the log."""
 
 
 async def clean(blobs: Blobs, outcome: Outcome, parts_in_flight: int) -> int:
@@ -59,3 +61,24 @@ async def remove_part(blobs: Blobs, name: str) -> None:
         if await blobs.delete(name, etag) is not Deletion.CHANGED:
             return
     raise BlobsUnavailable(f"{name} was there again after it was deleted, {ROUNDS_MAX} times: try again later")
+
+
+async def remove_result(blobs: Blobs, transaction: str, parts_in_flight: int) -> None:
+    """Remove all that a transaction has left, the outcome last: whatever is still there belongs to something known.
+
+    Again is harmless. Raises BlobsError.
+    """
+    etags: dict[str, str] = {}
+    after: str | None = None
+    while True:
+        page = await blobs.page(f"{transaction}/", after=after)
+        parts = [each.name for each in page.blobs if PartName.parse(each.name)]
+        await at_once(parts_in_flight, [partial(remove_part, blobs, name) for name in parts])
+        etags |= {each.name: each.etag for each in page.blobs if each.name not in parts}
+        if (after := page.after) is None:
+            break
+    for record in (HEADER_BLOB, ORPHANS_BLOB, TOLD_BLOB, OUTCOME_BLOB):
+        name = record_name(transaction, record)
+        if (etag := etags.pop(name, None)) is not None:
+            await blobs.delete(name, etag)
+    _log.info("result removed", transaction=transaction, left=sorted(etags)[:SAID_MAX])

@@ -9,8 +9,10 @@ same bytes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import assert_never
+from functools import partial
+from typing import TypeVar, assert_never
 
 import structlog
 
@@ -29,6 +31,7 @@ from streams.settings import DeliverySettings
 from tables.effects import Announce, Deliver, Effect, KeepAlive
 
 _log = structlog.get_logger()
+_Answer = TypeVar("_Answer", bound=Delivered | Told | None)
 
 
 class Courier:
@@ -49,20 +52,31 @@ class Courier:
         """
         # A transaction has one outcome, whatever the deliveries that were asked for say.
         key = effect.transaction if isinstance(effect, Deliver) else effect.id
+        return await self._alone(key, effect.transaction, effect.id, partial(self._done, effect))
+
+    async def tell_again(self, transaction: str) -> Delivered | DeliveryRefused | None:
+        """Do for an outcome that is there what comes behind it; None as above, or because there is no outcome."""
+        return await self._alone(transaction, transaction, "", partial(self._tell_again, transaction))
+
+    async def _alone(
+        self, key: str, transaction: str, effect: str, work: Callable[[], Awaitable[_Answer]]
+    ) -> _Answer | DeliveryRefused | None:
         if key in self._in_hand:
             return None
         self._in_hand.add(key)
         try:
-            return await self._attempt(effect)
+            return await self._attempt(transaction, effect, work)
         finally:
             self._in_hand.remove(key)
 
-    async def _attempt(self, effect: Effect) -> Delivered | Told | DeliveryRefused:
+    async def _attempt(
+        self, transaction: str, effect: str, work: Callable[[], Awaitable[_Answer]]
+    ) -> _Answer | DeliveryRefused:
         limit_s = self._settings.delivery_attempt_s
         unclear: dict[str, tuple[int, ...]] = {}
         try:
             async with asyncio.timeout(limit_s):
-                return await self._done(effect)
+                return await work()
         except Unassembled as error:
             problem, unclear = error.problem, error.unclear
         except BlobsError as error:
@@ -73,8 +87,12 @@ class Courier:
         except TimeoutError:
             detail = f"The attempt took longer than {limit_s:g} s."
             problem = _problem("delivery-timeout", "A delivery took too long", detail, "assemble")
-        _log.warning("delivery refused", transaction=effect.transaction, code=problem.code, detail=problem.detail)
-        return DeliveryRefused(effect.transaction, effect.id, problem, unclear)
+        _log.warning("delivery refused", transaction=transaction, code=problem.code, detail=problem.detail)
+        return DeliveryRefused(transaction, effect, problem, unclear)
+
+    async def _tell_again(self, transaction: str) -> Delivered | None:
+        decided = await find_outcome(self._blobs, transaction)
+        return None if decided is None else await self._follow(decided)
 
     async def _done(self, effect: Effect) -> Delivered | Told:
         match effect:
@@ -97,7 +115,7 @@ class Courier:
 
     async def _decide(self, effect: Deliver) -> Decided:
         try:
-            series, partial = await self._assembled(effect)
+            series, is_partial = await self._assembled(effect)
         except (Unassembled, BlobChanged):
             # Somebody may have decided otherwise, and taken away what this effect would commit.
             decided = await find_outcome(self._blobs, effect.transaction)
@@ -106,7 +124,7 @@ class Courier:
             return decided
         if effect.orphans:
             await keep_orphans(self._blobs, effect)
-        return await write_outcome(self._blobs, effect, series, partial=partial)
+        return await write_outcome(self._blobs, effect, series, partial=is_partial)
 
     async def _assembled(self, effect: Deliver) -> Assembled:
         if effect.outcome == "Completed":

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from faust.types.tuples import TP
 
 from bridge.azure_blobs import AzureBlobs
 from bridge.contract import events
@@ -21,6 +22,7 @@ from streams.hardened import EXIT_AGENT, HardenedApp, end_process
 from streams.parking import Origin, park
 from streams.post import Post
 from streams.settings import DeliverySettings
+from streams.sweep import Sweeper
 from streams.topics import Topics
 from streams.window import Window
 from streams.worker import raw_topic, worker_options
@@ -60,8 +62,9 @@ async def deliver(stream: Any) -> None:
     name = f"brh delivery {settings.worker_id}".strip()
     async with AzureBlobs(settings) as blobs, Notices(settings.amqp_url, name) as notices:
         courier = Courier(blobs, Post(notices, _publish_outcome, settings.instance), settings)
-        async for event in stream.noack().events():
-            await window.put(event.message.partition, partial(_carry_out, courier, event.message), event.ack)
+        async with Sweeper(blobs, courier, settings, owns=_owns, report=_report, fail=_sweep_failed):
+            async for event in stream.noack().events():
+                await window.put(event.message.partition, partial(_carry_out, courier, event.message), event.ack)
 
 
 async def _carry_out(courier: Courier, message: Any) -> None:
@@ -73,7 +76,19 @@ async def _carry_out(courier: Courier, message: Any) -> None:
         return
     answer = await courier.carry_out(effect)
     if answer is not None:
-        await events_topic.send_soon(key=effect.transaction.encode(), value=events.encode(answer))
+        await _report(answer)
+
+
+async def _report(answer: events.TransactionEvent) -> None:
+    await events_topic.send_soon(key=answer.transaction.encode(), value=events.encode(answer))
+
+
+def _owns(transaction: str) -> bool:
+    return TP(topics.deliveries, topics.partition_of(transaction)) in app.consumer.assignment()
+
+
+def _sweep_failed(error: Exception) -> None:
+    end_process(EXIT_AGENT, f"the sweep failed: {error!r}", error)
 
 
 async def _publish_outcome(transaction: str, event: CloudEvent) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,8 @@ from tables.effects import Deliver
 
 _JSON = "application/json"
 _AUDIENCE = "brh_audience"
+PARTS_LISTED: Final = "brh_parts"
+"""Metadata of the document: how many parts it lists, so that a list of the container shows where there are more."""
 
 
 class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,9 +70,8 @@ async def write_outcome(
         ),
     )
     audience = Audience(effect.reply_to, effect.trace, orphans=bool(effect.orphans))
-    written = await blobs.write_once(
-        name, msgspec.json.encode(outcome), content_type=_JSON, metadata={_AUDIENCE: _audience_text(audience)}
-    )
+    metadata = {_AUDIENCE: _audience_text(audience), PARTS_LISTED: str(sum(len(each.parts) for each in series))}
+    written = await blobs.write_once(name, msgspec.json.encode(outcome), content_type=_JSON, metadata=metadata)
     if not isinstance(written, Exists):
         return Decided(outcome, written.etag, audience)
     decided = await find_outcome(blobs, effect.transaction)

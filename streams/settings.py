@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -19,6 +19,20 @@ def _loopback_bind(text: str) -> str:
     if host != "localhost" and not ip_address(host.strip("[]")).is_loopback:
         raise ValueError("must be a loopback address: the API has no access control")
     return text
+
+
+RESULT_RETENTION_MIN_S: Final = 15 * 86_400.0
+"""One day more than the events topic keeps its records: a duplicate that is as late as that must find the outcome, or
+it would open the transaction again."""
+
+
+def _retention(seconds: float) -> float:
+    if seconds and seconds < RESULT_RETENTION_MIN_S:
+        raise ValueError(
+            f"must be 0, which is never, or at least {RESULT_RETENTION_MIN_S:.0f} (15 days): events are kept for 14, "
+            "and a late duplicate must find the outcome"
+        )
+    return seconds
 
 
 Bind = Annotated[str, AfterValidator(_loopback_bind)]
@@ -72,6 +86,23 @@ class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     """How long one attempt may take before it counts as refused and the tracker asks again."""
     commits_in_flight: int = Field(4, ge=1, le=64)
     """Parts of one transaction that are committed at once."""
+    result_retention_s: Annotated[float, AfterValidator(_retention)] = Field(0, ge=0)
+    """Results are removed this long after their outcome; 0: never."""
+    sweep_interval_s: float = Field(900, ge=0.1, le=86_400)
+    """Between two runs over the container."""
+    sweep_untold_s: float = Field(900, ge=1, le=86_400)
+    """An outcome that nobody was told of for this long is told by the sweep: far longer than a delivery takes."""
+    sweep_forgotten_s: float = Field(13 * 86_400, ge=86_400, le=366 * 86_400)
+    """A transaction without an outcome is reported when nothing was written for this long: one day more than the
+    longest that one may wait and then be delivered."""
+    sweep_page_blobs: int = Field(5_000, ge=1, le=5_000)
+    """Blobs in one request for the list."""
+    sweep_pages_max: int = Field(200, ge=1, le=100_000)
+    """Pages in one run; the next run goes on behind them."""
+    sweep_actions_max: int = Field(1_000, ge=1, le=1_000_000)
+    """Transactions that one run does something to; those behind them wait until the list comes round."""
+    sweeps_in_flight: int = Field(4, ge=1, le=64)
+    """Transactions that the sweep works on at once."""
 
 
 class ClientSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings):
