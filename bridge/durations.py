@@ -25,6 +25,20 @@ def limit_s(text: str) -> float | None:
     return None if total is None or not TIMEOUT_MIN_S <= total <= TIMEOUT_MAX_S else float(total)
 
 
+def duration_text(seconds: float) -> str:
+    """The shortest text of a duration, to the millisecond: 7200.0 is PT2H."""
+    minutes, left_ms = divmod(round(seconds * 1_000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    date = f"{days}D" if days else ""
+    time = "".join(
+        f"{count:g}{unit}" for count, unit in ((hours, "H"), (minutes, "M"), (left_ms / 1_000, "S")) if count
+    )
+    if not date and not time:
+        return "PT0S"
+    return f"P{date}T{time}" if time else f"P{date}"
+
+
 def _exact(text: str) -> Fraction | None:
     found = _DURATION.fullmatch(text)
     if found is None:

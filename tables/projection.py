@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from bridge.contract.outbound import rfc3339
+from bridge.durations import duration_text
 from bridge.layout import OUTCOME_BLOB
 from tables import ordinals
 from tables.deadlines import awaiting_until, deadlines
@@ -70,6 +71,11 @@ def _header(transaction: Transaction) -> dict[str, Any] | None:
     if transaction.header is None:
         return None
     header: dict[str, Any] = msgspec.to_builtins(transaction.header)
+    limits = transaction.header.timeouts
+    said = {"idle": limits.idle_s, "awaiting": limits.awaiting_s}
+    header.pop("timeouts", None)
+    if timeouts := {name: duration_text(wait_s) for name, wait_s in said.items() if wait_s is not None}:
+        header["timeouts"] = timeouts
     return header
 
 
