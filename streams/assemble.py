@@ -7,11 +7,12 @@ delivery, because a tracker that waits would hold up the rebalance of the whole 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from bridge.contract import events
 from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, Tick, Watermark
@@ -22,8 +23,7 @@ from streams.recovery import closed_until, recover
 from streams.settings import TrackerSettings
 from streams.topics import Topics
 from tables import effects, receipts, rules
-from tables.deadlines import Clock, lapsed, retry_at
-from tables.due import due
+from tables.deadlines import lapsed
 from tables.policies import DEFAULTS, Policies
 from tables.projection import closed_view, view
 from tables.transaction import FINAL, Transaction
@@ -31,6 +31,9 @@ from tables.watermarks import hear
 
 DECISIONS_MAX: Final = 8
 """Of one transaction at one moment: each of them postpones what comes next, so more would be a mistake of ours."""
+
+LEFTOVER_ROWS_MAX: Final = 2_000
+"""Rows of closed transactions that one tick of a partition drops: a large one has a million, and each is a record."""
 
 _MESSAGES: Final = (events.HeaderReceived, events.Staged)
 _ANSWERS: Final = (events.DeliveryRefused, events.Told, events.Command)
@@ -67,6 +70,8 @@ class Assembler:
         self._policies = policies
         self._topics = Topics(settings.namespace, settings.partitions)
         self._owned: dict[int, Partition] | None = None
+        self.late = 0
+        """Messages that this worker has read for closed transactions: they change nothing."""
 
     def forget(self) -> None:
         """Drop the index: partitions came or went, and the tables are the truth."""
@@ -99,23 +104,28 @@ class Assembler:
             self._facts(owned, event, record)
         elif isinstance(event, Delivered):
             self._mend(event.transaction)
+        else:
+            self.late += _messages(event)
 
     def _facts(self, owned: Partition, event: events.TransactionEvent, record: Record) -> None:
         before = owned.transactions.get(event.transaction)
         if before is None and isinstance(event, _ANSWERS):
             return  # of a transaction that was forgotten, or never was: nothing may come into being by it
-        after = opened = rules.opened(event.transaction, record.at, self._policies) if before is None else before
+        opened = before or rules.opened(event.transaction, record.at, self._policies)
+        after = opened
         written: set[str] = set()
-        for place, fact in enumerate(event.staged if isinstance(event, PayloadsStaged) else (event,)):
+        for place, fact in enumerate(_facts_of(event)):
             after = self._take(owned, after, fact, record, place, written)
         if before is None and after == opened:
             return  # nothing was said: not worth a row of its own
-        if isinstance(event, DeliveryRefused) and after.id in owned.wanting:
-            owned.wanting[after.id].pop(event.delivery, None)
-        if isinstance(event, events.Command):
-            owned.wanting.pop(after.id, None)
-        asks = not isinstance(event, PayloadsStaged) or before is None or before.state is not after.state
-        self._put(owned, after, record.at, at_once=before is None or before.state is not after.state, asks=asks)
+        if isinstance(event, DeliveryRefused):
+            owned.asked.answered(after.id, event.delivery)
+        elif isinstance(event, events.Command):
+            owned.asked.forget(after.id)
+        turned = before is None or before.state is not after.state
+        # Among payloads only the one that brings the verdict wants something done, and there are many of them.
+        asks = turned or (not isinstance(event, PayloadsStaged) and receipts.says_more(opened, after))
+        self._put(owned, after, record.at, at_once=turned, asks=asks)
 
     def _take(
         self,
@@ -153,31 +163,30 @@ class Assembler:
             self._look(owned, transaction_id, record)
         for transaction_id in sorted(owned.unshown):
             self._show(owned, owned.transactions[transaction_id], at_once=True)
-        for transaction_id in sorted(owned.wanting):
+        now_s, interval_s = time.monotonic(), self._settings.redrive_interval_s
+        for transaction_id in owned.asked.names:
             transaction = owned.transactions[transaction_id]
-            if retry_at(transaction) is not None or not self._is_asked(owned.wanting[transaction_id]):
+            if not owned.asked.is_asked(transaction, record.at, now_s, interval_s):
                 self._ask(owned, transaction, record.at)
         self._collect(owned, record.at)
 
-    def _is_asked(self, asked: Mapping[str, float]) -> bool:
-        """Whether everything was asked for a moment ago: what is due takes a while to compute for a large series."""
-        latest_s = time.monotonic() - self._settings.redrive_interval_s
-        return bool(asked) and min(asked.values()) > latest_s
-
     def _collect(self, owned: Partition, now: datetime) -> None:
-        """Forget closed transactions whose time is over, and rows that a crash has left behind."""
-        forgotten = owned.collectable.take(now)
-        owned.closed.difference_update(forgotten)
-        for key in (*owned.leftover, *map(receipts.outcome_key, forgotten)):
+        """Drop rows that nobody needs any more, and forget closed transactions whose time is over."""
+        for key in owned.leftover[-LEFTOVER_ROWS_MAX:]:
             self._rows.pop(key, None)
-        owned.leftover.clear()
-        for transaction_id in forgotten:
+        del owned.leftover[-LEFTOVER_ROWS_MAX:]
+        if owned.leftover:
+            return  # an outcome goes last: by it the others are known to be left over
+        for transaction_id in owned.forget(now):
+            self._rows.pop(receipts.outcome_key(transaction_id), None)
             self._shown.pop(transaction_id, None)
 
     def _look(self, owned: Partition, transaction_id: str, record: Record) -> None:
         """Find out what time has brought for a transaction, keep it, and act on it."""
         before = after = owned.transactions[transaction_id]
-        clock = Clock(record.at, owned.watermarks.reached if owned.watermarks else None)
+        clock = owned.clock(record.at)
+        # A broker's clock may be behind that of the one before it; what is noticed is not older than what is known.
+        record = replace(record, at=max(record.at, clock.watermark or record.at))
         for place in range(DECISIONS_MAX):
             if (decision := lapsed(after, clock)) is None:
                 break
@@ -196,10 +205,7 @@ class Assembler:
     def _close(self, owned: Partition, transaction: Transaction) -> None:
         """Keep of a closed transaction its outcome, by which late messages are known, and its readable row."""
         self._shown[transaction.id] = view(transaction)
-        until = closed_until(transaction, self._settings.dedupe_retention_s)
-        for key in owned.close(transaction.id, until):
-            if key != receipts.outcome_key(transaction.id):
-                del self._rows[key]
+        owned.close(transaction.id, closed_until(transaction, self._settings.dedupe_retention_s))
 
     def _mend(self, transaction_id: str) -> None:
         """Show an outcome that is read again: a crash may have taken the readable row and left the outcome's own."""
@@ -220,19 +226,8 @@ class Assembler:
 
     def _ask(self, owned: Partition, transaction: Transaction, now: datetime) -> None:
         """Send what is due, but for what was sent a moment ago and may still be answered."""
-        now_s, interval_s = time.monotonic(), self._settings.redrive_interval_s
-        known = owned.wanting.get(transaction.id, {})
-        asked: dict[str, float] = {}
-        for effect in due(transaction, now):
-            asked_s = known.get(effect.id)
-            if asked_s is None or now_s - asked_s >= interval_s:
-                self._outbox.deliver(effect)
-                asked_s = now_s
-            asked[effect.id] = asked_s
-        if asked or retry_at(transaction) is not None:
-            owned.wanting[transaction.id] = asked
-        else:
-            owned.wanting.pop(transaction.id, None)
+        for effect in owned.asked.ask(transaction, now, time.monotonic(), self._settings.redrive_interval_s):
+            self._outbox.deliver(effect)
 
     def _partition(self, record: Record) -> Partition:
         if self._owned is None:
@@ -243,3 +238,14 @@ class Assembler:
         owned = self._owned.setdefault(record.partition, Partition())
         owned.hear(record.at)
         return owned
+
+
+def _facts_of(event: events.TransactionEvent) -> Sequence[rules.Fact]:
+    return event.staged if isinstance(event, PayloadsStaged) else (event,)
+
+
+def _messages(event: events.TransactionEvent) -> int:
+    """How many messages of producers an event tells of."""
+    return sum(
+        fact.count if isinstance(fact, events.Staged) else 1 for fact in _facts_of(event) if isinstance(fact, _MESSAGES)
+    )

@@ -6,8 +6,10 @@ import time
 from datetime import datetime, timedelta
 from typing import Final
 
+from streams.asked import Asked
 from streams.schedule import Schedule
-from tables.deadlines import Deadline, deadlines
+from tables.deadlines import Clock, Deadline, deadlines
+from tables.receipts import outcome_key
 from tables.transaction import Transaction
 from tables.watermarks import Watermarks
 
@@ -23,8 +25,7 @@ class Partition:
         """Open ones."""
         self.keys: dict[str, list[str]] = {}
         """Of their rows."""
-        self.wanting: dict[str, dict[str, float]] = {}
-        """Transactions that may want something done: when each effect was asked for, in monotonic seconds."""
+        self.asked = Asked()
         self.shown_s: dict[str, float] = {}
         """When the readable row of a transaction was written last, in monotonic seconds."""
         self.unshown: set[str] = set()
@@ -35,8 +36,9 @@ class Partition:
         self.collectable = Schedule()
         """Closed transactions, and when they may be forgotten."""
         self.leftover: list[str] = []
-        """Keys of rows of closed transactions, which a crash has left behind."""
+        """Keys of rows of closed transactions, but for their outcomes."""
         self.watermarks: Watermarks | None = None
+        self._since_s = time.monotonic()
         self._heard: tuple[datetime, float] | None = None
 
     def hear(self, at: datetime) -> None:
@@ -52,22 +54,32 @@ class Partition:
         self.by_watermark.put(transaction.id, _first(scheduled, by_watermark=True))
         self.by_clock.put(transaction.id, _first(scheduled, by_watermark=False))
 
-    def close(self, transaction_id: str, forget_at: datetime) -> list[str]:
-        """Forget an open transaction but for its id; returns the keys of its rows."""
+    def clock(self, now: datetime) -> Clock:
+        """What time it is at a record that the broker took at `now`."""
+        return Clock(now, self.watermarks.reached if self.watermarks else None, time.monotonic() - self._since_s)
+
+    def close(self, transaction_id: str, forget_at: datetime) -> None:
+        """Forget an open transaction but for its id; its rows are left over, but for the outcome."""
         self.transactions.pop(transaction_id, None)
-        self.wanting.pop(transaction_id, None)
+        self.asked.forget(transaction_id)
         self.shown_s.pop(transaction_id, None)
         self.unshown.discard(transaction_id)
         self.by_watermark.drop(transaction_id)
         self.by_clock.drop(transaction_id)
         self.closed.add(transaction_id)
         self.collectable.put(transaction_id, forget_at)
-        return self.keys.pop(transaction_id, [])
+        self.leftover += [key for key in self.keys.pop(transaction_id, ()) if key != outcome_key(transaction_id)]
+
+    def forget(self, now: datetime) -> list[str]:
+        """Ids of closed transactions whose time is over; they are not known any more."""
+        forgotten = self.collectable.take(now)
+        self.closed.difference_update(forgotten)
+        return forgotten
 
     @property
     def wants_tick(self) -> bool:
         """Whether there is something to show, to ask for again, or to look at by now."""
-        if self._heard is None or self.wanting or self.unshown or self.leftover:
+        if self._heard is None or self.asked or self.unshown or self.leftover:
             return True
         at, heard_s = self._heard
         now = at + timedelta(seconds=time.monotonic() - heard_s)

@@ -14,6 +14,7 @@ from streams.partition import Partition
 from streams.topics import Topics
 from tables import receipts
 from tables.policies import Policies
+from tables.rules import PROBLEMS_MAX
 from tables.transaction import FINAL, Transaction
 
 
@@ -33,13 +34,11 @@ def recover(
         transaction = receipts.fold(transaction_id, (receipts.read(rows[key]) for key in keys), policies)
         partition.keys[transaction_id] = keys
         if transaction.state in FINAL:
-            # Rows besides the outcome are left over from a crash in the middle of closing it: the next tick drops them.
             partition.close(transaction_id, closed_until(transaction, retention_s))
-            partition.leftover += [key for key in keys if key != receipts.outcome_key(transaction_id)]
         else:
             partition.put(_reminded(transaction, shown.get(transaction_id), now))
             partition.unshown.add(transaction_id)
-            partition.wanting[transaction_id] = {}
+            partition.asked.remember(transaction_id)
     return owned
 
 
@@ -64,10 +63,11 @@ def _keys_by_transaction(rows: Mapping[str, Any], mine: Collection[int], topics:
 def _reminded(transaction: Transaction, shown: Mapping[str, Any] | None, now: datetime) -> Transaction:
     """With what only the readable row remembers: counters, and problems that have no row of their own."""
     if shown is not None:
+        problems = msgspec.convert(shown.get("problems", ()), tuple[Problem, ...])
         transaction = replace(
             transaction,
             duplicates=max(shown["duplicates"], transaction.duplicates),
             recoveries=shown["recoveries"],
-            problems=msgspec.convert(shown.get("problems", ()), tuple[Problem, ...]),
+            problems=(*problems, *(each for each in transaction.problems if each not in problems))[-PROBLEMS_MAX:],
         )
     return replace(transaction, recovered=now, recoveries=transaction.recoveries + 1)

@@ -15,6 +15,7 @@ from bridge.contract.inbound import TIMEOUT_MAX_S
 from bridge.contract.outbound import Problem, rfc3339
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
 from tables.missing import missing_of
+from tables.policies import Limits
 from tables.transaction import FINAL, Transaction
 
 Kind: TypeAlias = Literal["header", "idle", "awaiting", "retry", "completing", "completing-max", "keep-alive"]
@@ -44,9 +45,13 @@ class Clock(NamedTuple):
     """Of the record at hand, stamped by the broker."""
     watermark: datetime | None
     """None: not known, so nobody is late."""
+    served_s: float
+    """How long whoever asks has been at work."""
 
-    def passed(self, deadline: Deadline) -> bool:
+    def passed(self, deadline: Deadline, limits: Limits) -> bool:
         """Whether the deadline has come."""
+        if deadline.kind == "completing-max" and self.served_s < limits.completing_s:
+            return False  # whoever takes it over tries first: everything may have been down for longer than the limit
         time = self.watermark if deadline.by_watermark else self.now
         return time is not None and time >= deadline.at
 
@@ -56,21 +61,23 @@ def deadlines(transaction: Transaction) -> tuple[Deadline, ...]:
     if transaction.state in FINAL:
         return ()
     found = _sending(transaction) if transaction.verdict is not None else _awaiting(transaction)
-    return tuple(sorted(found))
+    return tuple(sorted(found, key=lambda each: each.at))
 
 
 def lapsed(transaction: Transaction, clock: Clock) -> Decision | None:
     """What has to be decided because time has passed; to be kept, told to the rules, and asked for again."""
     for deadline in deadlines(transaction):
-        if clock.passed(deadline) and (decision := _decision(transaction, deadline, clock.now)) is not None:
+        if (
+            clock.passed(deadline, transaction.limits)
+            and (decision := _decision(transaction, deadline, clock.now)) is not None
+        ):
             return decision
     return None
 
 
 def awaiting_until(transaction: Transaction) -> datetime:
     """The last moment for everything to arrive."""
-    wait_s = min(transaction.limits.awaiting_s + transaction.extended_s, TIMEOUT_MAX_S)
-    return transaction.created + timedelta(seconds=wait_s)
+    return transaction.created + timedelta(seconds=_extended_s(transaction, transaction.limits.awaiting_s))
 
 
 def retry_at(transaction: Transaction) -> datetime | None:
@@ -87,12 +94,13 @@ def keep_alives(transaction: Transaction, now: datetime) -> int:
 
 
 def _awaiting(transaction: Transaction) -> list[Deadline]:
-    limits = transaction.limits
-    found = [Deadline(awaiting_until(transaction), "awaiting", by_watermark=True)]
-    found.append(Deadline(_gap_at(transaction), "idle", by_watermark=True))
+    """In the order in which they count when they come at the same moment: what decides comes before what is told."""
+    found = []
     if transaction.header is None:
-        at = transaction.created + timedelta(seconds=limits.header_s)
-        found.append(Deadline(at, "header", by_watermark=True))
+        wait_s = _extended_s(transaction, transaction.limits.header_s)
+        found.append(Deadline(transaction.created + timedelta(seconds=wait_s), "header", by_watermark=True))
+    found.append(Deadline(awaiting_until(transaction), "awaiting", by_watermark=True))
+    found.append(Deadline(_gap_at(transaction), "idle", by_watermark=True))
     return [*found, _keep_alive(transaction)]
 
 
@@ -110,11 +118,16 @@ def _sending(transaction: Transaction) -> list[Deadline]:
     return found
 
 
+def _extended_s(transaction: Transaction, limit_s: float) -> float:
+    """A limit of waiting with what commands have added; blocks wait no longer in storage."""
+    return min(limit_s + transaction.extended_s, TIMEOUT_MAX_S)
+
+
 def _gap_at(transaction: Transaction) -> datetime:
     idle = timedelta(seconds=transaction.limits.idle_s)
-    progressed, gap = transaction.progressed or transaction.created, transaction.gap
-    if gap is None or gap.at < progressed:
-        return progressed + idle
+    gap = transaction.gap
+    if gap is None or gap.over:
+        return (transaction.progressed or transaction.created) + idle
     return gap.at + idle * float(1 << min(gap.repeats, GAP_DOUBLINGS_MAX))
 
 
@@ -127,18 +140,19 @@ def _decision(transaction: Transaction, deadline: Deadline, now: datetime) -> De
     limits = transaction.limits
     match deadline.kind:
         case "header":
-            detail = f"No header came within {limits.header_s:g} s after the first payload."
+            wait_s = _extended_s(transaction, limits.header_s)
+            detail = f"No header came within {wait_s:g} s after the first payload."
             return Expired("Abandoned", _problem("no-header", "The header never came", detail, transaction, now))
         case "awaiting" if transaction.header is not None and limits.on_timeout == "partial":
             return Expired("Completed", None, partial=True)
         case "awaiting":
-            wait_s = (awaiting_until(transaction) - transaction.created).total_seconds()
+            wait_s = _extended_s(transaction, limits.awaiting_s)
             detail = f"Not everything came within {wait_s:g} s."
-            return Expired("Abandoned", _problem("timeout", "Payloads are missing", detail, transaction, now))
+            return Expired("Abandoned", _problem("timeout", _lacks(transaction), detail, transaction, now))
         case "idle":
             sequence = transaction.gap.sequence + 1 if transaction.gap else 1
             detail = f"Nothing new came for {limits.idle_s:g} s and more."
-            problem = _problem("gap", "Payloads are missing", detail, transaction, now, terminal=False)
+            problem = _problem("gap", _lacks(transaction), detail, transaction, now, terminal=False)
             return GapNoticed(sequence, problem)
         case "completing":
             problem = _late(transaction, "overdue", "The delivery is overdue", limits.completing_s, now, terminal=False)
@@ -149,6 +163,10 @@ def _decision(transaction: Transaction, deadline: Deadline, now: datetime) -> De
             return Expired("Failed", problem)
         case "retry" | "keep-alive":
             return None  # effects that are due, and nothing to decide
+
+
+def _lacks(transaction: Transaction) -> str:
+    return "Payloads are missing" if transaction.header is not None else "The header is missing"
 
 
 def _problem(
@@ -168,8 +186,8 @@ def _problem(
 
 
 def _late(transaction: Transaction, code: str, title: str, limit_s: float, now: datetime, *, terminal: bool) -> Problem:
-    problem = transaction.problem
-    last = f" The last problem was {problem.code}: {problem.detail}" if problem else ""
+    refusals = [problem for problem in transaction.problems if problem.stage != "await" and problem.code != "overdue"]
+    last = f" The last problem was {refusals[-1].code}: {refusals[-1].detail}" if refusals else ""
     return Problem(
         code=code,
         title=title,

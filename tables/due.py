@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
+from bridge.contract.inbound import Header
+from bridge.contract.outbound import Problem
 from tables import ordinals
 from tables.deadlines import keep_alives, retry_at
 from tables.effects import Announce, Deliver, Effect, KeepAlive, NoticeKind, OrphanSeries, delivery_id, notice_id
@@ -16,7 +19,18 @@ def due(transaction: Transaction, now: datetime) -> tuple[Effect, ...]:
     """What has to be done now; nothing for a transaction that is closed, or only waits."""
     if transaction.state in FINAL:
         return ()
-    return (*_notices(transaction), *_keep_alive(transaction, now), *_delivery(transaction, now))
+    untold = (each for each in _wanted(transaction, now) if each.id not in transaction.told)
+    return (*untold, *_delivery(transaction, now))
+
+
+def wanted_ids(transaction: Transaction, now: datetime) -> frozenset[str]:
+    """Ids of everything, other than deliveries, that is due now or would be, had it not been carried out."""
+    return frozenset(each.id for each in _wanted(transaction, now))
+
+
+def _wanted(transaction: Transaction, now: datetime) -> Iterator[Announce | KeepAlive]:
+    yield from _notices(transaction)
+    yield from _keep_alive(transaction, now)
 
 
 def _delivery(transaction: Transaction, now: datetime) -> tuple[Deliver, ...]:
@@ -57,23 +71,23 @@ def _orphan(name: str, series: Series, limit: int) -> OrphanSeries:
     return OrphanSeries(name, series.total_count, series.received_count, series.bytes, received, more)
 
 
-def _notices(transaction: Transaction) -> tuple[Announce, ...]:
-    found = []
+def _notices(transaction: Transaction) -> Iterator[Announce]:
     if transaction.header is not None and transaction.header_received is not None:
-        found.append(_notice(transaction, "accepted", transaction.header_received))
-    if (gap := transaction.gap) is not None and transaction.state is State.AWAITING_RESULTS:
-        found.append(_notice(transaction, "gap", gap.at))
-    if transaction.overdue is not None:
-        found.append(_notice(transaction, "overdue", transaction.overdue.at))
-    return tuple(each for each in found if each.id not in transaction.told)
+        yield _notice(transaction, "accepted", transaction.header_received, header=transaction.header)
+    if (gap := transaction.gap) is not None and not gap.over and transaction.state is State.AWAITING_RESULTS:
+        yield _notice(transaction, "gap", gap.at, gap.sequence, gap.problem)
+    if (overdue := transaction.overdue) is not None:
+        yield _notice(transaction, "overdue", overdue.at, problem=overdue.problem)
 
 
-def _notice(transaction: Transaction, kind: NoticeKind, at: datetime) -> Announce:
-    sequence, problem = 0, None
-    if kind == "gap" and transaction.gap is not None:
-        sequence, problem = transaction.gap.sequence, transaction.gap.problem
-    elif kind == "overdue" and transaction.overdue is not None:
-        problem = transaction.overdue.problem
+def _notice(
+    transaction: Transaction,
+    kind: NoticeKind,
+    at: datetime,
+    sequence: int = 0,
+    problem: Problem | None = None,
+    header: Header | None = None,
+) -> Announce:
     return Announce(
         id=notice_id(transaction.id, kind, sequence),
         transaction=transaction.id,
@@ -82,13 +96,12 @@ def _notice(transaction: Transaction, kind: NoticeKind, at: datetime) -> Announc
         at=at,
         sequence=sequence,
         problem=problem,
-        header=transaction.header if kind == "accepted" else None,
+        header=header,
         reply_to=transaction.reply_to,
         trace=transaction.trace,
     )
 
 
-def _keep_alive(transaction: Transaction, now: datetime) -> tuple[KeepAlive, ...]:
-    count = keep_alives(transaction, now)
-    effect = KeepAlive(notice_id(transaction.id, "keep-alive", count), transaction.id, count)
-    return (effect,) if count and effect.id not in transaction.told else ()
+def _keep_alive(transaction: Transaction, now: datetime) -> Iterator[KeepAlive]:
+    if count := keep_alives(transaction, now):
+        yield KeepAlive(notice_id(transaction.id, "keep-alive", count), transaction.id, count)

@@ -34,7 +34,7 @@ def explain(transaction: Transaction, now: datetime) -> Explanation:
     """Where the transaction stands at the moment `now`."""
     match transaction.state:
         case State.AWAITING_RESULTS:
-            return _awaiting(transaction)
+            return _awaiting(transaction, now)
         case State.SENDING_COMPLETION:
             return _sending(transaction, now)
         case State.COMPLETED:
@@ -52,7 +52,7 @@ def range_text(ranges: Iterable[tuple[int, int]], *, more: bool = False) -> str:
     return f"{text} and more" if more else text
 
 
-def _awaiting(transaction: Transaction) -> Explanation:
+def _awaiting(transaction: Transaction, now: datetime) -> Explanation:
     header = transaction.header
     names = [spec.type for spec in header.series] if header else sorted(transaction.series)
     known = [(name, transaction.series.get(name, Series())) for name in names]
@@ -71,7 +71,7 @@ def _awaiting(transaction: Transaction) -> Explanation:
         summary += f"; messages contradict each other ({transaction.conflict.code}), {meaning}"
     gaps = any(series.total_count for _, series in incomplete)
     command = f"brh gaps {transaction.id}" if gaps else None
-    return Explanation(f"{summary}.", tuple(waiting), command, _otherwise(transaction))
+    return Explanation(f"{summary}.", tuple(waiting), command, _otherwise(transaction, now))
 
 
 def _lacks(name: str, series: Series) -> str:
@@ -94,12 +94,17 @@ def _sending(transaction: Transaction, now: datetime) -> Explanation:
         waiting = f"The next try in {pause_s:.0f} s, after {tries}{_because(transaction.problem)}"
     because = _because(verdict.problem if verdict else None)
     command = f"brh retry {transaction.id}" if again or transaction.overdue else f"brh wait {transaction.id}"
-    return Explanation(summary + because, (waiting,), command, _otherwise(transaction))
+    return Explanation(summary + because, (waiting,), command, _otherwise(transaction, now))
 
 
-def _otherwise(transaction: Transaction) -> tuple[str, ...]:
+def _otherwise(transaction: Transaction, now: datetime) -> tuple[str, ...]:
     found = ((each, _brings(transaction, each)) for each in deadlines(transaction))
-    return tuple(f"{rfc3339(each.at)}: {text}." for each, text in found if text is not None)
+    return tuple(f"{rfc3339(each.at)}: {text}{_behind(each, now)}." for each, text in found if text is not None)
+
+
+def _behind(deadline: Deadline, now: datetime) -> str:
+    late = deadline.by_watermark and deadline.at <= now
+    return ", as soon as every bridge has reported what was in the queues by then" if late else ""
 
 
 def _brings(transaction: Transaction, deadline: Deadline) -> str | None:

@@ -11,7 +11,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from bridge.contract.events import HeaderReceived, Staged
-from bridge.contract.inbound import Header
+from bridge.contract.inbound import SERIES_MAX, Header
 from bridge.contract.outbound import Problem, rfc3339
 from tables.accept import Taken, differing, take
 from tables.policies import Policies
@@ -29,9 +29,8 @@ def with_header(transaction: Transaction, fact: HeaderReceived, now: datetime, p
             reply_to=fact.reply_to,
             trace=fact.trace,
             limits=policies.of(fact.header),
-            progressed=now,
         )
-        transaction = _announce(transaction, fact.header, now)
+        transaction = _announce(_progressed(transaction), fact.header, now)
     elif fact.conflicting_digest is None and fact.digest == transaction.header_digest:
         return replace(transaction, duplicates=transaction.duplicates + 1)
     other = fact.conflicting_digest or (fact.digest if fact.digest != transaction.header_digest else None)
@@ -63,7 +62,9 @@ def with_payloads(transaction: Transaction, staged: Staged, now: datetime) -> Tr
     name = staged.series
     before = transaction.series.get(name, Series())
     if transaction.header is not None and not before.listed:
-        return _unknown_series(transaction, name, now)  # nobody will want it, so nothing of it is kept
+        transaction = _unknown_series(transaction, name, now)
+        if not _is_reported(transaction, name):
+            return transaction  # nobody will want it, so nothing of it is kept
     series, taken = take(before, staged)
     fresh = series.received_count - before.received_count
     if fresh and transaction.verdict is not None:
@@ -73,7 +74,7 @@ def with_payloads(transaction: Transaction, staged: Staged, now: datetime) -> Tr
     match taken:
         case Taken.NEW | Taken.DUPLICATE:
             transaction = replace(transaction, duplicates=transaction.duplicates + staged.count - fresh)
-            return replace(transaction, progressed=now) if fresh else transaction
+            return _progressed(transaction) if fresh else transaction
         case Taken.OTHER_BYTES:
             at = differing(before, staged) or 0
             which = f"Series {name}, ordinal {staged.first + at}"
@@ -90,6 +91,23 @@ def with_payloads(transaction: Transaction, staged: Staged, now: datetime) -> Tr
             return _conflict(transaction, "conflicting-total-count", title, detail, now)
         case _:
             assert_never(taken)
+
+
+def _progressed(transaction: Transaction) -> Transaction:
+    gap = transaction.gap and replace(transaction.gap, over=True)
+    return replace(transaction, progressed=transaction.updated, gap=gap)
+
+
+def _is_reported(transaction: Transaction, name: str) -> bool:
+    """Whether payloads of a series that the header does not list are kept, so that they can be reported as orphans.
+
+    With any other policy they fail the transaction. The bounds are those of what comes before a header.
+    """
+    limits, unlisted = transaction.limits, [each for each in transaction.series.values() if not each.listed]
+    if limits.on_conflict != "keep-first" or transaction.verdict is not None:
+        return False
+    room = name in transaction.series or len(unlisted) < SERIES_MAX
+    return room and sum(each.received_count for each in unlisted) < limits.early_payloads_max
 
 
 def _unknown_series(transaction: Transaction, name: str, now: datetime) -> Transaction:

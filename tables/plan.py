@@ -27,7 +27,8 @@ def plans(transaction: Transaction, verdict: Verdict) -> tuple[SeriesPlan, ...]:
         parts: list[PartPlan] = []
         if verdict.outcome == "Completed":
             unclear = transaction.unclear.get(name, ())
-            for part, tally in sorted((series.parts or {0: PartTally()}).items()):
+            parts_of = series.parts or ({0: PartTally()} if series.total_count == 0 else {})
+            for part, tally in sorted(parts_of.items()):
                 plan = _part(series, part, tally)
                 size = _CRC64_CHARS * tally.blocks + len('"",') * tally.ordinals
                 if part in unclear and size <= room:

@@ -31,6 +31,7 @@ from bridge.contract.inbound import SERIES_MAX
 from bridge.contract.outbound import Problem, rfc3339
 from tables.contents import Contents
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
+from tables.due import wanted_ids
 from tables.effects import delivery_id
 from tables.limits import too_many_payloads, too_many_series
 from tables.messages import with_header, with_payloads
@@ -73,8 +74,6 @@ TRANSITIONS: Final[dict[State, dict[type[Fact], frozenset[State]]]] = {
 
 PROBLEMS_MAX: Final = 20
 COMMANDS_MAX: Final = 20
-TOLD_MAX: Final = 8
-"""More than there are effects at a time that are no deliveries."""
 
 
 def opened(transaction_id: str, now: datetime, policies: Policies = DEFAULTS) -> Transaction:
@@ -109,8 +108,7 @@ def _take(transaction: Transaction, fact: Fact, now: datetime, policies: Policie
         case Command():
             return _obey(transaction, fact, now)
         case Told():
-            told = tuple(each for each in transaction.told if each != fact.effect)
-            return replace(transaction, told=(*told, fact.effect)[-TOLD_MAX:])
+            return replace(transaction, told=(transaction.told | {fact.effect}) & wanted_ids(transaction, now))
         case Delivered():
             return _settle(transaction, fact)
         case DeliveryRefused():
@@ -166,11 +164,9 @@ def _decide(transaction: Transaction, decision: Decision, now: datetime) -> Tran
             before = transaction.gap
             if verdict is not None or (before is not None and before.sequence >= decision.sequence):
                 return transaction
-            again = before is not None and before.at >= (transaction.progressed or transaction.created)
-            repeats = before.repeats + 1 if before is not None and again else 0
-            return _noted(
-                replace(transaction, gap=Gap(decision.sequence, now, decision.problem, repeats)), decision.problem
-            )
+            repeats = before.repeats + 1 if before is not None and not before.over else 0
+            gap = Gap(decision.sequence, transaction.updated, decision.problem, repeats)
+            return _noted(replace(transaction, gap=gap), decision.problem)
         case Expired():
             if verdict is not None and not (verdict.outcome == "Completed" and decision.outcome == "Failed"):
                 return transaction

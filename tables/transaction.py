@@ -78,7 +78,9 @@ class Gap(msgspec.Struct, frozen=True):
     at: datetime
     problem: Problem
     repeats: int
-    """How often since anything new came."""
+    """How often it was noticed before, since anything new came."""
+    over: bool = False
+    """Something new has come since."""
 
 
 class Noted(msgspec.Struct, frozen=True):
@@ -129,15 +131,15 @@ class Transaction(msgspec.Struct, frozen=True):
     progressed: datetime | None = None
     """When something new came last."""
     extended_s: float = 0.0
-    """By commands, of the time to wait for everything."""
+    """By commands, of the time to wait for the header and for everything."""
     gap: Gap | None = None
     verdict: Verdict | None = None
     decided: datetime | None = None
     """When the state became SendingCompletion."""
     overdue: Noted | None = None
     """That the delivery takes too long."""
-    told: tuple[str, ...] = ()
-    """Ids of the last effects, other than deliveries, that were carried out."""
+    told: frozenset[str] = frozenset()
+    """Ids of effects, other than deliveries, that were carried out and would be wanted otherwise."""
     commands: tuple[Ordered, ...] = ()
     """The last ones."""
     refusals: int = 0

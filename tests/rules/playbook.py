@@ -1,6 +1,7 @@
 """Scripts for the rules: `>> fact` tells, `<< expectation` asks, and a failure prints the whole dialogue.
 
     Playbook() >> header(a=2) >> payload("a", 1, of=2) << State.AWAITING_RESULTS << asks_nothing
+    Playbook() >> header(a=2) >> passes(minutes=10) << notices("gap") >> stalled(days=9) << State.AWAITING_RESULTS
 
 Every line is carried out where it stands, so a script cannot be forgotten to be played.
 
@@ -20,13 +21,16 @@ import msgspec
 from msgspec.structs import replace
 
 from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
-from bridge.contract.inbound import Header, SeriesSpec
+from bridge.contract.inbound import Header, SeriesSpec, Timeouts
 from bridge.contract.outbound import Problem
 from bridge.layout import MIB, sub_block_bytes
-from tables import ordinals
+from tables import ordinals, receipts
 from tables.accept import block_ids
+from tables.deadlines import Clock, deadlines, lapsed
+from tables.decisions import Decision
 from tables.due import due
-from tables.effects import Deliver, Effect, block_hash, delivery_id, digest_text
+from tables.effects import Announce, Deliver, Effect, KeepAlive, block_hash, delivery_id, digest_text
+from tables.policies import Limits, Policies
 from tables.rules import Fact, advance, opened
 from tables.transaction import State, Transaction
 
@@ -53,10 +57,21 @@ def run(series: str, first: int, *bodies: str, of: int) -> Staged:
     return Staged(series, first, len(bodies), of, sizes, tuple(map(crc64, bodies)), (crc64("".join(bodies)),))
 
 
-def header(*, conflicting: str | None = None, on_conflict: Any = None, **total_counts: int | None) -> HeaderReceived:
+def header(
+    *,
+    conflicting: str | None = None,
+    kind: str = "default",
+    idle_s: float | None = None,
+    awaiting_s: float | None = None,
+    on_timeout: Any = None,
+    on_conflict: Any = None,
+    **total_counts: int | None,
+) -> HeaderReceived:
     """A header that announces the series; `conflicting` is the digest of the other header that the message held."""
     specs = tuple(SeriesSpec(name, total) for name, total in total_counts.items())
-    said = Header(specs, on_conflict=on_conflict)
+    said = Header(specs, kind, on_timeout=on_timeout, on_conflict=on_conflict)
+    if idle_s or awaiting_s:
+        said = replace(said, timeouts=Timeouts(idle_s, awaiting_s))
     return HeaderReceived(T1, said, crc64(repr(said)), START, conflicting_digest=conflicting)
 
 
@@ -88,6 +103,23 @@ def seconds(count: float) -> timedelta:
 
 
 @dataclass(frozen=True)
+class Passing:
+    """Time that passes for the broker, and for the bridges unless they are down or behind."""
+
+    time: timedelta
+    watermark: bool = True
+
+
+def passes(**units: float) -> Passing:
+    return Passing(timedelta(**units))
+
+
+def stalled(**units: float) -> Passing:
+    """Time passes while the watermark stands still."""
+    return Passing(timedelta(**units), watermark=False)
+
+
+@dataclass(frozen=True)
 class Expect:
     """What is looked at, and what must be seen there."""
 
@@ -103,6 +135,41 @@ def asks(outcome: str, code: str | None = None) -> Expect:
         return [(each.outcome, each.problem and each.problem.code) for each in book.due()]
 
     return Expect("due", [(outcome, code)], look)
+
+
+def notices(*kinds: str) -> Expect:
+    """What is to be announced; that a transaction was accepted is left out, because each with a header is."""
+
+    def look(book: Playbook) -> object:
+        return [each.kind for each in book.announced() if each.kind != "accepted"]
+
+    return Expect("notices", list(kinds), look)
+
+
+def gap(sequence: int, **missing: object) -> Expect:
+    """The gap that was noticed last, and is not told yet: its running number, and what it says is missing."""
+
+    def look(book: Playbook) -> object:
+        found = [each for each in book.announced() if each.kind == "gap"]
+        return [(each.sequence, each.problem and each.problem.missing) for each in found]
+
+    return Expect("gap", [(sequence, missing)], look)
+
+
+def keeps_alive(*sequences: int) -> Expect:
+    def look(book: Playbook) -> object:
+        return [each.sequence for each in book.effects() if isinstance(each, KeepAlive)]
+
+    return Expect("keeps alive", list(sequences), look)
+
+
+def waits_for(*kinds: str) -> Expect:
+    """What is scheduled, in this order; keeping blocks alive is left out, because it always is."""
+
+    def look(book: Playbook) -> object:
+        return [each.kind for each in deadlines(book.transaction) if each.kind != "keep-alive"]
+
+    return Expect("waits for", list(kinds), look)
 
 
 asks_nothing = Expect("due", [], lambda book: list(book.due()))
@@ -153,7 +220,7 @@ def changes(before: Transaction, after: Transaction, *, but: set[str]) -> dict[s
 
 def _said(value: object) -> str:
     """Short: without the fields that have their defaults."""
-    name = f"{type(value).__name__} " if isinstance(value, msgspec.Struct) else ""
+    name = f"{type(value).__name__} " if isinstance(value, msgspec.Struct | Passing) else ""
     return name + msgspec.json.encode(value, enc_hook=repr).decode()
 
 
@@ -162,11 +229,22 @@ def deliveries(transaction: Transaction, now: datetime) -> list[Deliver]:
 
 
 class Playbook:
-    """One transaction and the dialogue with it; time stands still unless the script lets it pass."""
+    """One transaction and the dialogue with it; time stands still unless the script lets it pass.
 
-    def __init__(self) -> None:
-        self.now = START
-        self.transaction = self.before = opened(T1, START)
+    As the tracker's host does it, what lapses is decided, what changes anything is kept as a row, and `rebuilt` makes
+    the transaction anew from the rows.
+    """
+
+    def __init__(self, default: Limits = Limits(), **types: Limits) -> None:  # noqa: B008  # frozen
+        self.policies = Policies(default, types)
+        self.now = self.watermark = START
+        self.served_s = 3_600.0
+        """How long the owner has been at work."""
+        self.transaction = opened(T1, START, self.policies)
+        self.before = self.transaction
+        self.decisions: list[Decision] = []
+        self.rows: dict[str, receipts.Row] = {}
+        self._heard = False
         self._dialogue: list[str] = []
 
     def effects(self) -> tuple[Effect, ...]:
@@ -176,13 +254,52 @@ class Playbook:
     def due(self) -> list[Deliver]:
         return deliveries(self.transaction, self.now)
 
-    def __rshift__(self, told: Fact | timedelta) -> Playbook:
+    def announced(self) -> list[Announce]:
+        return [each for each in self.effects() if isinstance(each, Announce)]
+
+    def told_all(self) -> Playbook:
+        """Everything but deliveries is carried out."""
+        for effect in self.effects():
+            if not isinstance(effect, Deliver):
+                self >> told(effect.id)
+        return self
+
+    def rebuilt(self, order: Callable[[list[receipts.Row]], list[receipts.Row]] = lambda rows: rows[::-1]) -> Playbook:
+        """A new owner, that has the rows alone."""
+        self._dialogue.append(">> rebuilt")
+        self.transaction = receipts.fold(T1, order(list(self.rows.values())), self.policies)
+        return self
+
+    def __rshift__(self, told: Fact | Passing | timedelta) -> Playbook:
         self._dialogue.append(f">> {_said(told)}")
         if isinstance(told, timedelta):
-            self.now += told
+            told = Passing(told)
+        if isinstance(told, Passing):
+            self.now += told.time
+            if told.watermark:
+                self.watermark = max(self.watermark, self.now)
+            self._decide()
         else:
-            self.before, self.transaction = self.transaction, advance(self.transaction, told, self.now)
+            self.before = self.transaction
+            self._tell(told)
         return self
+
+    def _tell(self, fact: Fact) -> None:
+        if not self._heard:
+            self._heard, self.transaction = True, opened(T1, self.now, self.policies)
+        before, self.transaction = self.transaction, advance(self.transaction, fact, self.now, self.policies)
+        key, offset = receipts.key(T1, fact), len(self.rows)
+        if key is not None and key not in self.rows and receipts.says_more(before, self.transaction):
+            assert not isinstance(fact, DeliveryRefused)
+            self.rows[key] = receipts.read(receipts.row(fact, offset, self.now))
+
+    def _decide(self) -> None:
+        clock = Clock(self.now, self.watermark, self.served_s)
+        while self._heard and (decision := lapsed(self.transaction, clock)) is not None:
+            assert len(self.decisions) < 1_000, "a decision has to postpone what comes next"
+            self._dialogue.append(f"   {_said(decision)}")
+            self.decisions.append(decision)
+            self._tell(decision)
 
     def __lshift__(self, wanted: State | Expect) -> Playbook:
         if isinstance(wanted, State):

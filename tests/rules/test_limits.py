@@ -223,11 +223,11 @@ def test_more_series_before_the_header_than_one_can_list_fail_the_transaction() 
     assert len(book.transaction.series) == len(book.due()[0].series) == SERIES_MAX
 
 
-def test_a_series_that_the_header_does_not_list_leaves_nothing_behind() -> None:
+def test_of_series_that_the_header_does_not_list_no_more_are_kept_for_the_report_than_it_could_list() -> None:
     book = Playbook() >> specs(a=2)
     for number in range(SERIES_MAX + 5):
         book >> payload(f"u{number}", 1, of=TOTAL_COUNT_MAX)
-    assert list(book.transaction.series) == ["a"]
+    assert list(book.transaction.series) == ["a", *(f"u{number}" for number in range(SERIES_MAX))]
     assert book.transaction.conflict is not None
     assert book.transaction.conflict.code == "unknown-series"
 

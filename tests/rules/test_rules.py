@@ -37,6 +37,7 @@ from tables.effects import delivery_id
 from tables.rules import TRANSITIONS, Fact
 from tables.tiling import decode
 from tables.transaction import FINAL, State, Verdict
+from tests.support import states
 
 AWAITING, SENDING = State.AWAITING_RESULTS, State.SENDING_COMPLETION
 
@@ -396,6 +397,14 @@ def test_every_state_says_what_every_fact_may_lead_to() -> None:
     assert set(TRANSITIONS) == set(State)
     assert facts == set(Fact.__args__)
     assert all(set(by_fact) == facts for by_fact in TRANSITIONS.values())
+
+
+def test_the_diagram_in_the_documentation_is_that_of_the_table() -> None:
+    page = states.PAGE.read_text()
+    assert states.drawn(page) == page, "run `python -m tests.support.states`"
+    arrows = [line.strip() for line in states.diagram().splitlines() if "-->" in line]
+    assert "AwaitingResults --> SendingCompletion: Command, Expired, HeaderReceived, Staged" in arrows
+    assert len(arrows) == 1 + 1 + 2 * len(FINAL) + len(FINAL)
 
 
 def test_every_transition_of_the_table_can_happen() -> None:
