@@ -61,13 +61,11 @@ class _TopicsOutbox:
     """Records leave through Faust's producer, which is flushed before the offset of their event is committed."""
 
     def deliver(self, effect: effects.Effect) -> None:
-        if not isinstance(effect, effects.Deliver):
-            return  # the delivery does not know any other kind yet
         partition = topics.partition_of(effect.transaction)
         key, value = effect.transaction.encode(), effects.encode(effect)
         if len(value) > effects.EFFECT_MAX_BYTES:
             # `tables.limits` keeps every plan below. One that is not would end worker after worker, so it stays here.
-            log.error("the delivery of %s has %d bytes and is not asked for", effect.transaction, len(value))
+            log.error("an effect of %s has %d bytes and is not asked for", effect.transaction, len(value))
             return
         deliveries_topic.send_soon(key=key, value=value, partition=partition)
 
