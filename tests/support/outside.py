@@ -126,14 +126,19 @@ class Heard:
     def __init__(self) -> None:
         self.messages: list[AbstractIncomingMessage] = []
 
-    def of(self, transaction: str) -> list[AbstractIncomingMessage]:
-        return [message for message in self.messages if message.correlation_id == transaction]
+    def of(self, transaction: str, *kinds: str) -> list[AbstractIncomingMessage]:
+        """What is told of a transaction; its outcomes, where no kinds are asked for."""
+        types = [f"brh.transaction.{kind}.v1" for kind in kinds or ("completed", "failed", "abandoned")]
+        mine = [message for message in self.messages if message.correlation_id == transaction]
+        return [message for message in mine if json.loads(message.body)["type"] in types]
 
-    async def wait(self, transaction: str, count: int = 1, timeout_s: float = 60) -> list[AbstractIncomingMessage]:
+    async def wait(
+        self, transaction: str, *kinds: str, count: int = 1, timeout_s: float = 60
+    ) -> list[AbstractIncomingMessage]:
         async with asyncio.timeout(timeout_s):
-            while len(self.of(transaction)) < count:
+            while len(self.of(transaction, *kinds)) < count:
                 await asyncio.sleep(0.02)
-        return self.of(transaction)
+        return self.of(transaction, *kinds)
 
 
 @asynccontextmanager

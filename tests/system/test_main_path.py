@@ -11,6 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from bridge.contract.events import Delivered, decode
+from tables.effects import Deliver
+from tables.effects import decode as decode_effect
 from tests.support.outside import (
     Chunks,
     assert_result,
@@ -126,6 +128,8 @@ async def test_every_copy_of_the_notification_has_one_id_and_the_same_bytes(worl
         await publish_header(world, txn, body, reply_to=reply_to, headers={"traceparent": trace})
         (message,) = await heard.wait(txn)
         (reply,) = await replied.wait(txn)
+        (accepted,) = await heard.wait(txn, "accepted")
+        assert (await replied.wait(txn, "accepted"))[0].body == accepted.body
         row = world.wait_state(txn, {"Completed"})
         (on_kafka,) = await kafka_records(world, world.topics.outcomes, txn)
         assert message.body == reply.body == on_kafka
@@ -166,7 +170,8 @@ async def test_the_same_effect_delivered_again_does_nothing(world: World, txn: s
         await publish(world, txn, series)
         world.wait_state(txn, {"Completed"})
         outcome = await assert_result(world, txn, series)
-        (effect,) = set(await kafka_records(world, world.topics.deliveries, txn))
+        asked = set(await kafka_records(world, world.topics.deliveries, txn))
+        (effect,) = (each for each in asked if isinstance(decode_effect(each), Deliver))
         answers = len(await _delivered(world, txn))
         async with AIOKafkaProducer(bootstrap_servers=world.bootstrap) as producer:
             await producer.send_and_wait(world.topics.deliveries, effect, key=txn.encode())
