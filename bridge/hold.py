@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 _Result = TypeVar("_Result")
 
 FAILURES_MAX: Final = 3
-"""In a row, by any callers; then the system counts as sick."""
+"""In a row, by any callers, each begun after the one before was known; then the system counts as sick."""
 PAUSE_FIRST_S: Final = 0.5
 PAUSE_MAX_S: Final = 15.0
 
@@ -38,6 +38,8 @@ class Breaker:
         """What says that it could not answer, now."""
         self._system = system
         self._failures = 0
+        self._known = 0
+        """Answers and failures that counted: a number in place of an instant, which two of them could share."""
         self._probe = asyncio.Lock()
         self._well = asyncio.Event()
         self._well.set()
@@ -63,10 +65,15 @@ class Breaker:
         return await self._attempt(attempt)
 
     async def _attempt(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+        known = self._known
         try:
             result = await attempt()
         except self.sickness as error:
-            self._failures += 1
+            # Of many attempts that one blip fails together the first counts: the others began before it was known, and
+            # say nothing of what came after it.
+            if known == self._known:
+                self._known += 1
+                self._failures += 1
             if self._failures >= FAILURES_MAX and not self.sick:
                 _log.error("system is sick, consuming stops", system=self._system, error=repr(error))
                 self._well.clear()
@@ -74,6 +81,7 @@ class Breaker:
             raise
         if self.sick:
             _log.warning("system is well again", system=self._system, failures=self._failures)
+        self._known += 1
         self._failures = 0
         self._well.set()
         return result

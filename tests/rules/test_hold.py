@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import zip_longest
 
 import pytest
 
@@ -93,6 +94,59 @@ async def test_an_answer_between_makes_them_no_row(breaker: Breaker) -> None:
                 await breaker.ask(fail)
             assert not breaker.sick
         assert await breaker.ask(work) == "done"
+
+
+async def together(breaker: Breaker, count: int, answers: Sequence[Exception | str]) -> None:
+    """Attempts that are all under way when the first of them is answered; those without an answer fail."""
+    system = System()
+    asking = [asyncio.create_task(breaker.ask(system)) for _ in range(count)]
+    await turns()
+    assert len(system.waiting) == count
+    for waiting, answer in zip_longest(list(system.waiting), answers, fillvalue=Sick("cannot")):
+        waiting.set_result(answer) if isinstance(answer, str) else waiting.set_exception(answer)
+        await turns()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_attempts_that_one_blip_fails_are_one_failure(breaker: Breaker) -> None:
+    for failures in range(1, FAILURES_MAX + 1):
+        assert not breaker.sick
+        await together(breaker, 16, [])
+        assert breaker.sick == (failures == FAILURES_MAX)
+
+
+async def test_an_attempt_that_began_before_the_last_answer_is_no_failure_after_it(breaker: Breaker) -> None:
+    for _ in range(3 * FAILURES_MAX):
+        await together(breaker, 2, ["done"])
+        assert not breaker.sick
+    for _ in range(FAILURES_MAX - 1):
+        with pytest.raises(Sick):
+            await breaker.ask(fail)
+    assert not breaker.sick, "those before were counted"
+
+
+async def test_an_answer_to_an_attempt_that_began_before_the_last_failure_makes_no_row_either(breaker: Breaker) -> None:
+    for _ in range(3 * FAILURES_MAX):
+        await together(breaker, 2, [Sick("cannot"), "done"])
+    assert not breaker.sick
+
+
+async def test_attempts_that_follow_each_other_make_a_row_however_many_are_under_way(breaker: Breaker) -> None:
+    """Each begins when another one ends, as requests of many payloads do."""
+    system = System()
+    asking = [asyncio.create_task(breaker.ask(system)) for _ in range(4)]
+    for failures in range(4 * FAILURES_MAX):
+        if breaker.sick:
+            break
+        await turns()
+        assert failures < 4 * (FAILURES_MAX - 1) + 1, "it takes more than a round of all for each failure"
+        system.waiting[0].set_exception(Sick("cannot"))
+        await turns()
+        asking.append(asyncio.create_task(breaker.ask(system)))
+    assert breaker.sick
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def test_another_error_is_passed_on_and_no_failure_of_the_system(breaker: Breaker) -> None:
