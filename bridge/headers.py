@@ -51,7 +51,7 @@ class HeaderIntake:
     async def _reject(self, message: AbstractIncomingMessage, hold: Hold, why: Rejected) -> None:
         """Announce why, then let the broker dead-letter the message itself, body and all."""
         refused = Refused(self._queue, message.routing_key or "", properties_of(message), len(message.body), why)
-        await self._outlets.announce(hold, refused)
+        await self._outlets.announce(hold, self._outlets.rejection(refused))
         await _settle(message.reject(requeue=False))
 
 

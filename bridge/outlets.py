@@ -16,7 +16,7 @@ from bridge.facts import Facts, FactsUnavailable
 from bridge.hold import Breaker, Hold
 from bridge.layout import BlockId
 from bridge.notices import Notices, NoticesUnavailable
-from bridge.rejection import Refused, rejection_event
+from bridge.rejection import Refused, Rejection, rejection
 
 _log = structlog.get_logger()
 
@@ -46,10 +46,14 @@ class Outlets:
         """Have a fact acknowledged by Kafka. Raises HeldTooLong."""
         await hold.insist(self._kafka, lambda: self._facts.publish(event))
 
-    async def announce(self, hold: Hold, refused: Refused) -> None:
+    def rejection(self, refused: Refused) -> Rejection:
+        """The announcement that a message was refused; it keeps little of the message itself."""
+        made = rejection(refused, self._instance)
+        code, reason = str(refused.why.code), refused.why.reason
+        _log.warning("message rejected", queue=refused.queue, code=code, reason=reason, event_id=made.event.id)
+        return made
+
+    async def announce(self, hold: Hold, rejection: Rejection) -> None:
         """Tell the world why a message was refused. Raises HeldTooLong."""
-        event = rejection_event(refused, self._instance)
-        code = str(refused.why.code)
-        _log.warning("message rejected", queue=refused.queue, code=code, reason=refused.why.reason, event_id=event.id)
         # Nobody has to listen to rejections: the message in `brh.rejected` is what must not be lost.
-        await hold.insist(self._outbound, lambda: self._notices.publish(event, f"message.rejected.{code}"))
+        await hold.insist(self._outbound, lambda: self._notices.publish(rejection.event, rejection.routing_key))

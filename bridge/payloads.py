@@ -24,11 +24,11 @@ from bridge.gathering import Gathering
 from bridge.hand import LINGER_S, Small
 from bridge.hold import HeldTooLong
 from bridge.inflow import RefusedBody, StreamedBody, WholeBody
-from bridge.lane import Incoming, LaneClosed
+from bridge.lane import Incoming, Lane, LaneClosed
 from bridge.layout import sub_block_bytes
 from bridge.memory import Memory
 from bridge.outlets import Outlets
-from bridge.rejection import Refused
+from bridge.rejection import Refused, Rejection
 from bridge.settings import BridgeSettings
 from bridge.staging import stage_payload, wrong_digest
 
@@ -117,15 +117,21 @@ class PayloadIntake:
 
         return WholeBody(message.size, memory=self._memory, proceed=incoming.lane.proceed, done=arrived)
 
-    async def _refuse(self, queue: str, incoming: Incoming, why: Rejected, release: Callable[[], None]) -> None:
+    def _refuse(
+        self, queue: str, incoming: Incoming, why: Rejected, release: Callable[[], None]
+    ) -> Coroutine[Any, Any, None]:
         """Announce why, then let the broker dead-letter the message itself, body and all."""
+        # Before anything is waited for: properties may fill a frame, and are not kept until somebody listens.
         refused = Refused(queue, incoming.routing_key, incoming.properties, incoming.size, why)
+        return self._reject(incoming.lane, incoming.tag, self._outlets.rejection(refused), release)
+
+    async def _reject(self, lane: Lane, tag: int, rejection: Rejection, release: Callable[[], None]) -> None:
         try:
-            await self._outlets.announce(self._outlets.hold(), refused)
-            incoming.lane.reject(incoming.tag)
+            await self._outlets.announce(self._outlets.hold(), rejection)
+            lane.reject(tag)
         except HeldTooLong as error:
-            incoming.lane.abort(f"a rejection was {error}")
+            lane.abort(f"a rejection was {error}")
         except LaneClosed as error:
-            _log.info("rejected message comes again", queue=queue, reason=str(error))
+            _log.info("rejected message comes again", event_id=rejection.event.id, reason=str(error))
         finally:
             release()

@@ -26,8 +26,15 @@ class Refused(msgspec.Struct, frozen=True):
     why: Rejected
 
 
-def rejection_event(refused: Refused, instance: str) -> CloudEvent:
-    """The CloudEvent for a refused message; its id is a function of the message's properties and size."""
+class Rejection(msgspec.Struct, frozen=True):
+    """The announcement that a message was refused, ready to be sent."""
+
+    event: CloudEvent
+    routing_key: str
+
+
+def rejection(refused: Refused, instance: str) -> Rejection:
+    """The announcement; its event's id is a function of the message's properties and size."""
     found, rejected = refused.properties, refused.why
     transaction = found.correlation_id if is_transaction_id(found.correlation_id) else None
     now = rfc3339(datetime.now(UTC))
@@ -58,7 +65,7 @@ def rejection_event(refused: Refused, instance: str) -> CloudEvent:
         sorted((name, repr(value)) for name, value in found.headers.items() if not name.startswith("x-")),
         str(rejected.code),
     )
-    return CloudEvent(
+    event = CloudEvent(
         specversion="1.0",
         id=str(uuid5(_NAMESPACE, repr(identity))),
         source=f"/brh/{instance}",
@@ -69,6 +76,7 @@ def rejection_event(refused: Refused, instance: str) -> CloudEvent:
         subject=transaction,
         correlationid=transaction,
     )
+    return Rejection(event, f"message.rejected.{rejected.code}")
 
 
 def _shown(text: str | None) -> str | None:

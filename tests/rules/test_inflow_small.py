@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from bridge import inflow as inflow_module
@@ -47,6 +49,19 @@ def test_a_small_body_waits_for_memory() -> None:
     assert whole.proceeds == 1
     whole.pour(content_of(50), 50)
     assert whole.done[0][0] == content_of(50)
+
+
+def test_a_small_body_takes_nothing_before_it_is_granted() -> None:
+    memory = Memory(100_000)
+    memory.request(60_000, lambda: None, buffers=False)
+    tracemalloc.start()
+    try:
+        waiting = [Whole(50_000, memory) for _ in range(20)]
+        assert all(whole.body.room() is None for whole in waiting)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 50_000, "one of them took it"
 
 
 @pytest.mark.parametrize("poured", [0, 1, 99])
