@@ -1,6 +1,6 @@
 # Everything a developer does, in one word each. `make setup` is idempotent; the others call it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock lock-check lock-stack clean
+.PHONY: help setup demo test test-slow check bench lock lock-check lock-stack clean
 bin := .venv/bin
 
 help:  ## Say what there is
@@ -15,6 +15,9 @@ demo: setup  ## Show the whole product on this machine
 
 test: setup  ## Run the tests, with ARGS="-k word" only some
 	@$(bin)/python -m pytest $(ARGS)
+
+test-slow: setup  ## Run the tests that take minutes each (about half an hour)
+	@$(bin)/python -m pytest -m slow $(ARGS)
 
 bench: setup  ## Measure, and write docs/performance.md (about an hour, on a quiet machine)
 	@$(bin)/python -m benchmarks $(ARGS)

@@ -16,16 +16,13 @@ from streams.stack.service import Service
 
 _USER: Final = "brh"
 _VHOST: Final = "brh"
-_PLUGINS: Final = "[rabbitmq_management,rabbitmq_prometheus].\n"
 _ASK_TIMEOUT_S: Final = 5
 _EPMD_START_S: Final = 10
 _EPMD_STOP_S: Final = 5
 _POLL_S: Final = 0.05
 _FOREIGN_PREFIXES: Final = ("RABBITMQ_", "ERL_", "NOTIFY_SOCKET")
 
-# Setting one key of tcp_listen_options drops the defaults of all others: they are all here. The reason for setting
-# one is send_timeout: the default of 30 s cuts off a consumer that takes a large message slowly but steadily.
-_CONFIG: Final = """\
+_ADDRESSES: Final = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management}
@@ -35,6 +32,10 @@ default_vhost = {vhost}
 default_user = {user}
 default_pass = {password}
 default_user_tags.administrator = true
+"""
+# Setting one key of tcp_listen_options drops the defaults of all others: they are all here. The reason for setting
+# one is send_timeout: the default of 30 s cuts off a consumer that takes a large message slowly but steadily.
+_LIMITS: Final = """\
 max_message_size = 314572800
 consumer_timeout = 1800000
 vm_memory_calculation_strategy = allocated
@@ -54,6 +55,9 @@ class RabbitMQ(Service):
     name: ClassVar[str] = "rabbitmq"
     port_names: ClassVar[tuple[str, ...]] = ("amqp", "management", "prometheus", "distribution")
     grace_s: ClassVar[float] = 60
+    plugins: ClassVar[tuple[str, ...]] = ("rabbitmq_management", "rabbitmq_prometheus")
+    limits: ClassVar[str] = _LIMITS
+    """Lines of the configuration file; a broker that shows what other limits do has others."""
 
     @property
     def url(self) -> str:
@@ -80,13 +84,14 @@ class RabbitMQ(Service):
         config = self.folder / "etc" / "rabbitmq.conf"
         config.touch(mode=0o600)
         config.write_text(self.config())
-        (self.folder / "etc" / "enabled_plugins").write_text(_PLUGINS)
+        (self.folder / "etc" / "enabled_plugins").write_text(f"[{','.join(self.plugins)}].\n")
         self._start_epmd()
-        self.process.start([programs.rabbitmq()], self._environment())
+        self.process.start([programs.rabbitmq()], self.environment())
 
     def config(self) -> str:
         """The configuration file."""
-        return _CONFIG.format(**self.state.ports, user=_USER, vhost=_VHOST, password=self.state.amqp_password)
+        addresses = _ADDRESSES.format(**self.state.ports, user=_USER, vhost=_VHOST, password=self.state.amqp_password)
+        return addresses + self.limits
 
     def stop(self) -> bool:
         """End the node, then its name server."""
@@ -118,14 +123,14 @@ class RabbitMQ(Service):
         port = self.state.ports["epmd"]
         if self._epmd.pid() is None:
             self.check_port("epmd")
-            self._epmd.start([programs.epmd(), "-port", str(port), "-address", ports.LOOPBACK], self._environment())
+            self._epmd.start([programs.epmd(), "-port", str(port), "-address", ports.LOOPBACK], self.environment())
         deadline = Deadline(_EPMD_START_S)
         # The node would otherwise start a daemon of its own, whose pid nobody knows.
         while not ports.is_listening(port) and deadline.pause(_POLL_S):
             pass
 
-    def _environment(self) -> dict[str, str]:
-        """Everything that would lead the server to the machine's own broker is replaced."""
+    def environment(self) -> dict[str, str]:
+        """For the server and its tools: everything that would lead to the machine's own broker is replaced."""
         folder, server = self.folder, programs.rabbitmq()
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_PREFIXES)},

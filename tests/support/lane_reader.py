@@ -33,15 +33,22 @@ class Reader:
     """Takes messages of any lane, and acknowledges each when all its bytes were read and given back."""
 
     def __init__(
-        self, memory: Memory, *, block_bytes: int = 8 * MIB, blocks_max: int = 2, stalls: bool = False
+        self,
+        memory: Memory,
+        *,
+        block_bytes: int = 8 * MIB,
+        blocks_max: int = 2,
+        stalls: bool = False,
+        over_s: float = 0,
     ) -> None:
+        """`over_s`: how long to take for each body, at an even pace."""
         self.memory = memory
         self.digests: list[str] = []
         """Of bodies that came whole, in the order in which they were complete."""
         self.incoming: list[Incoming] = []
         self.lost: list[LaneClosed] = []
         self.acks = True
-        self._block_bytes, self._blocks_max, self._stalls = block_bytes, blocks_max, stalls
+        self._block_bytes, self._blocks_max, self._stalls, self._over_s = block_bytes, blocks_max, stalls, over_s
         self._chance = random.Random(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,8 +76,12 @@ class Reader:
 
     async def _read(self, incoming: Incoming, body: StreamedBody) -> None:
         digest = hashlib.sha256()
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         try:
             async for block in body:
+                due += self._over_s * block.size / incoming.size
+                await asyncio.sleep(due - loop.time())
                 if self._stalls:
                     await asyncio.sleep(self._chance.choice([0, 0, 0.001, 0.02]))  # this is what a slow storage does
                 for piece in block.pieces:
