@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,8 +37,8 @@ def make_world(stack_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[.
     """Installations for one test: `make_world(trackers=2)`; all are taken down after it."""
     worlds: list[World] = []
 
-    def make(**counts: int) -> World:
-        worlds.append(World(stack_env, tmp_path / f"world-{len(worlds)}", **counts))
+    def make(**options: Any) -> World:
+        worlds.append(World(stack_env, tmp_path / f"world-{len(worlds)}", **options))
         worlds[-1].start()
         return worlds[-1]
 

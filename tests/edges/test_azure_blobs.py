@@ -26,7 +26,7 @@ from bridge.checksums import crc64
 from bridge.layout import MIB, BlockId
 from bridge.memory_blobs import MemoryBlobs
 from bridge.settings import BlobSettings, SettingsError
-from tests.support.azure import azure_blobs, blob_settings, unique_container
+from tests.support.azure import azure_blobs, behind, blob_settings, endpoint, unique_container
 from tests.support.fault_proxy import Fault, FaultProxy
 
 NAME = "t-1/cashflows/part-00000"
@@ -34,10 +34,6 @@ KIND = "application/x-test"
 BODY = random.Random(1).randbytes(2 * MIB + 3)
 BLOCK = BlockId(1, 1, 0, 1, crc64([BODY]))
 PIECES = [memoryview(BODY)[: 300 << 10], memoryview(BODY)[300 << 10 :]]
-
-
-def endpoint(connection_string: str) -> str:
-    return connection_string.partition("BlobEndpoint=")[2].partition(";")[0]
 
 
 @pytest.fixture
@@ -50,9 +46,7 @@ async def proxy(blob_connection_string: str) -> AsyncIterator[FaultProxy]:
 @pytest.fixture
 async def blobs(blob_connection_string: str, proxy: FaultProxy) -> AsyncIterator[AzureBlobs]:
     """Storage behind the proxy."""
-    real = endpoint(blob_connection_string)
-    path = real.split("/", 3)[3]
-    async with azure_blobs(blob_connection_string.replace(real, f"{proxy.url}/{path}")) as blobs:
+    async with azure_blobs(behind(proxy.url, blob_connection_string)) as blobs:
         await blobs.create_container()
         yield blobs
 

@@ -16,6 +16,16 @@ def unique_container() -> str:
     return f"t-{uuid4().hex}"
 
 
+def endpoint(connection_string: str) -> str:
+    return connection_string.partition("BlobEndpoint=")[2].partition(";")[0]
+
+
+def behind(proxy_url: str, connection_string: str) -> str:
+    """The same account by way of a proxy."""
+    real = endpoint(connection_string)
+    return connection_string.replace(real, f"{proxy_url}/{real.split('/', 3)[3]}")
+
+
 def blob_settings(connection_string: str, container: str | None = None) -> BlobSettings:
     """Settings that depend on nothing but these arguments; each call has its own container unless one is named."""
     return BlobSettings(

@@ -39,6 +39,8 @@ class Fault(Enum):
     """The service does the work; the connection is reset in place of its reply."""
     TRUNCATED_REPLY = auto()
     """The service does the work; the connection is reset after half of the reply's body."""
+    HALF_REPLY = auto()
+    """The service does the work; the connection ends in the head of its reply."""
     BLOCKS_GONE = auto()
     """400 InvalidBlockList; the service never sees the request."""
     SILENCE = auto()
@@ -163,6 +165,11 @@ class FaultProxy:
         self.seen.append(Seen(request.method, request.path_qs, body if self._keep_bodies else b"", reply.status))
         if fault is Fault.CUT_REPLY:
             return _reset(request)
+        if fault is Fault.HALF_REPLY:
+            assert request.transport is not None
+            request.transport.write(f"HTTP/1.1 {reply.status} Done\r\nContent-Le".encode())
+            request.transport.close()
+            return web.Response(status=500)  # goes nowhere
         if fault is Fault.TRUNCATED_REPLY:
             headers["Content-Length"] = str(len(content))
             response = web.StreamResponse(status=reply.status, headers=headers)

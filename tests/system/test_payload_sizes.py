@@ -1,0 +1,215 @@
+"""Bodies at every boundary of size, through RabbitMQ and the bridge into storage of any temper, come out equal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count, cycle
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from aiohttp import web
+
+from bridge.contract.inbound import PAYLOAD_MAX_BYTES, SMALL_PAYLOAD_BYTES
+from bridge.frames import FRAME_MAX_BYTES
+from bridge.layout import MIB
+from tests.support.azure import endpoint
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.inner_bridge import InnerBridge, inner_bridge
+from tests.support.outside import Chunks, assert_result, listening, publish_header, purge
+from tests.support.scripted_broker import eventually
+from tests.support.world import World
+
+pytestmark = pytest.mark.timeout(240)
+
+FRAME = FRAME_MAX_BYTES - 8
+"""Bytes of a body in one frame."""
+BLOCK = 8 * MIB
+SMALL = [0, 1, FRAME - 1, FRAME, FRAME + 1, SMALL_PAYLOAD_BYTES - 1]
+LARGE = [SMALL_PAYLOAD_BYTES, BLOCK - 1, BLOCK, BLOCK + 1]
+Rule = Callable[[web.Request], Fault | None]
+
+
+@pytest.fixture(scope="module")
+def world(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One without a bridge: each test has its own, with storage of its own temper."""
+    world = World(stack_env, tmp_path_factory.mktemp("world"), bridges=0)
+    world.start()
+    yield world
+    world.stop()
+
+
+@pytest.fixture
+async def proxy(blob_connection_string: str) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(endpoint(blob_connection_string), keep_bodies=False) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def bridge(world: World, proxy: FaultProxy) -> AsyncIterator[InnerBridge]:
+    async with inner_bridge(world, proxy) as bridge:
+        yield bridge
+        await eventually(lambda: bridge.memory.held_bytes == 0)
+
+
+class Repeated(Chunks):
+    """For bodies that are larger than random bytes can be made in a moment."""
+
+    def chunk(self, ordinal: int) -> bytes:
+        size = self._sizes[ordinal - 1]
+        part = Chunks(self._name, [BLOCK + 1]).chunk(1)  # a length that no block and no frame divides
+        return (part * (size // len(part) + 1))[:size]
+
+
+def payload(transaction: str, series: str, ordinal: int, total: int, body: bytes, **more: object) -> aio_pika.Message:
+    return aio_pika.Message(
+        body,
+        type="brh.payload.v1",
+        correlation_id=transaction,
+        message_id=f"{transaction}/{series}/{ordinal}/{uuid4().hex}",
+        headers={"brh_series_type": series, "brh_ordinal": ordinal, "brh_total_count": total, **more},
+        delivery_mode=2,
+    )
+
+
+async def send(world: World, messages: list[tuple[str, aio_pika.Message]]) -> None:
+    """Messages by routing key, one after the other."""
+    async with await aio_pika.connect(world.amqp_url) as connection:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        exchange = await channel.get_exchange("brh.in")
+        for routing_key, message in messages:
+            await exchange.publish(message, routing_key)
+
+
+async def send_all(world: World, transaction: str, queue: str, series: str, chunks: Chunks) -> None:
+    total = chunks.total_count
+    await send(
+        world,
+        [
+            (f"{queue}.{series}", payload(transaction, series, ordinal, total, chunks.chunk(ordinal)))
+            for ordinal in range(total, 0, -1)
+        ],
+    )
+
+
+async def dead_letters(world: World, count: int) -> list[aio_pika.abc.AbstractIncomingMessage]:
+    """What came to `brh.rejected`, with its bodies."""
+    found = []
+    async with await aio_pika.connect(world.amqp_url) as connection, asyncio.timeout(60):
+        queue = await (await connection.channel()).get_queue("brh.rejected")
+        while len(found) < count:
+            if (message := await queue.get(no_ack=True, fail=False)) is not None:
+                found.append(message)
+            else:
+                await asyncio.sleep(0.05)
+    return found
+
+
+async def completed(world: World, transaction: str, series: dict[str, Chunks]) -> None:
+    await asyncio.to_thread(world.wait_state, transaction, {"Completed"}, 90)
+    await assert_result(world, transaction, series)
+
+
+def name() -> str:
+    return f"T-{uuid4().hex[:12]}"
+
+
+# Tempers of storage
+
+
+def good() -> Rule:
+    return lambda _: None
+
+
+def slow() -> Rule:
+    return lambda request: Fault.SLOW if _stages(request) else None
+
+
+def stalling() -> Rule:
+    """Every other request stops in the middle of its body for a while."""
+    numbers = count()
+    return lambda request: Fault.STALL if _stages(request) and next(numbers) % 2 else None
+
+
+FAILURES = [Fault.UNAVAILABLE, Fault.RESET_IN_BODY, Fault.CUT_REPLY, Fault.BROKEN, Fault.HALF_REPLY, Fault.THROTTLED]
+
+
+def failing() -> Rule:
+    """Every other request fails, each time in another way."""
+    numbers, faults = count(), cycle(FAILURES)
+    return lambda request: next(faults) if _stages(request) and next(numbers) % 2 else None
+
+
+def _stages(request: web.Request) -> bool:
+    return "comp=block&" in request.path_qs
+
+
+@pytest.mark.parametrize("temper", [good, slow, stalling, failing])
+async def test_bodies_of_every_boundary_size_come_out_equal_whatever_storage_is_like(
+    world: World, proxy: FaultProxy, bridge: InnerBridge, temper: Callable[[], Rule]
+) -> None:
+    proxy.rule = temper()
+    transaction = name()
+    series = {
+        "mixed": Chunks(f"{transaction}m", [*SMALL, *LARGE]),
+        "small": Chunks(f"{transaction}s", SMALL),
+        "alone": Chunks(f"{transaction}a", [1]),
+    }
+    header = {"series": [{"type": each, "totalCount": chunks.total_count} for each, chunks in series.items()]}
+    await publish_header(world, transaction, header)
+    await send_all(world, transaction, "payload", "mixed", series["mixed"])
+    await send_all(world, transaction, "small", "small", series["small"])
+    await send_all(world, transaction, "small", "alone", series["alone"])
+    await completed(world, transaction, series)
+    assert len(bridge.deliveries) == 1 + sum(chunks.total_count for chunks in series.values())
+    assert bridge.redelivered == []
+    expected = {good: set(), slow: {Fault.SLOW}, stalling: {Fault.STALL}, failing: set(FAILURES)}
+    assert set(proxy.faults) == expected[temper], "what storage did"
+
+
+async def test_the_largest_body_comes_out_equal_and_one_byte_more_is_refused_and_kept_whole(
+    world: World, bridge: InnerBridge
+) -> None:
+    await purge(world, "brh.rejected")
+    transaction = name()
+    largest = Repeated(transaction, [PAYLOAD_MAX_BYTES])
+    too_large = Repeated(f"{transaction}+", [PAYLOAD_MAX_BYTES + 1])
+    async with listening(world, "message.rejected.#") as heard:
+        await publish_header(world, transaction, {"series": [{"type": "huge", "totalCount": 1}]})
+        await send_all(world, transaction, "payload", "huge", too_large)
+        (dead,) = await dead_letters(world, 1)
+        assert dead.body == too_large.chunk(1)
+        (event,) = await heard.wait(transaction)
+        assert event.routing_key == "message.rejected.payload-too-large"
+    await send_all(world, transaction, "payload", "huge", largest)
+    await completed(world, transaction, {"huge": largest})
+    assert bridge.redelivered == []
+
+
+async def test_a_streamed_body_that_is_not_what_was_declared_is_kept_whole_and_harms_nothing(
+    world: World, bridge: InnerBridge
+) -> None:
+    await purge(world, "brh.rejected")
+    transaction = name()
+    good_one, other = Chunks(transaction, [20 * MIB, 20 * MIB]), Chunks(f"{transaction}+", [20 * MIB, 20 * MIB])
+    wrong = {1: {"brh_sha256": "0" * 64}, 2: {"brh_content_length": 20 * MIB + 1}}
+    async with listening(world, "message.rejected.#") as heard:
+        await publish_header(world, transaction, {"series": [{"type": "s", "totalCount": 2}]})
+        messages = [payload(transaction, "s", at, 2, other.chunk(at), **what) for at, what in wrong.items()]
+        await send(world, [("payload.s", message) for message in messages])
+        dead = await dead_letters(world, 2)
+        assert {message.message_id: message.body for message in dead} == {
+            message.message_id: message.body for message in messages
+        }
+        events = await heard.wait(transaction, 2)
+        assert sorted(event.routing_key or "" for event in events) == [
+            "message.rejected.digest-mismatch",
+            "message.rejected.length-mismatch",
+        ]
+    row = world.transaction(transaction)
+    assert row is not None
+    assert (row["state"], row["problem"], row["series"][0]["receivedCount"]) == ("AwaitingResults", None, 0)
+    await send_all(world, transaction, "payload", "s", good_one)
+    await completed(world, transaction, {"s": good_one})
+    assert bridge.redelivered == []
