@@ -34,6 +34,11 @@ class VirtualHost:
     def close_connection(self, name: str) -> None:
         self.ask("DELETE", f"/api/connections/{quote(name, safe='')}")
 
+    def queue(self, name: str) -> dict[str, Any]:
+        """A queue and its statistics, which are some seconds old."""
+        found: dict[str, Any] = self.ask("GET", f"/api/queues/{self.name}/{name}")
+        return found
+
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The JSON of the answer, where there is any."""
         parts = self._management

@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -44,6 +45,15 @@ class Chunks:
         return whole.hexdigest()
 
 
+class Repeated(Chunks):
+    """For bodies that are larger than random bytes can be made in a moment."""
+
+    def chunk(self, ordinal: int) -> bytes:
+        size = self._sizes[ordinal - 1]
+        part = Chunks(self._name, [(8 << 20) + 1]).chunk(1)  # a length that no block and no frame divides
+        return (part * (size // len(part) + 1))[:size]
+
+
 async def publish(world: World, transaction: str, series: Mapping[str, Chunks], **options: Any) -> SendSummary:
     """Send a transaction with the product's own producer."""
     return await send(world.amqp_url, transaction, series, **options)
@@ -62,33 +72,34 @@ async def publish_header(
         headers=headers,
         delivery_mode=2,
     )
-    await _publish(world, [("header.default", message)])
+    await publish_messages(world, [("header.default", message)])
 
 
 async def publish_payloads(world: World, txn: str, series: dict[str, Chunks], ordinals: list[int]) -> None:
     """Send some payloads of some series, in this order."""
     messages = [
-        (
-            f"small.{name}",
-            aio_pika.Message(
-                chunks.chunk(ordinal),
-                type="brh.payload.v1",
-                correlation_id=txn,
-                headers={
-                    "brh_series_type": name,
-                    "brh_ordinal": ordinal,
-                    "brh_total_count": chunks.total_count,
-                },
-                delivery_mode=2,
-            ),
-        )
+        (f"small.{name}", payload_message(txn, name, ordinal, chunks.total_count, chunks.chunk(ordinal)))
         for name, chunks in series.items()
         for ordinal in ordinals
     ]
-    await _publish(world, messages)
+    await publish_messages(world, messages)
 
 
-async def _publish(world: World, messages: list[tuple[str, aio_pika.Message]]) -> None:
+def payload_message(
+    transaction: str, series: str, ordinal: int, total: int, body: bytes, **more: object
+) -> aio_pika.Message:
+    return aio_pika.Message(
+        body,
+        type="brh.payload.v1",
+        correlation_id=transaction,
+        message_id=f"{transaction}/{series}/{ordinal}/{uuid4().hex}",
+        headers={"brh_series_type": series, "brh_ordinal": ordinal, "brh_total_count": total, **more},
+        delivery_mode=2,
+    )
+
+
+async def publish_messages(world: World, messages: list[tuple[str, aio_pika.Message]]) -> None:
+    """Messages by routing key, one after the other."""
     async with await aio_pika.connect(world.amqp_url) as connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         exchange = await channel.get_exchange("brh.in")
@@ -118,6 +129,25 @@ async def assert_result(world: World, transaction: str, series: Mapping[str, Chu
                     whole.update(piece)
             assert whole.hexdigest() == expected.digest(), f"{transaction}/{result['seriesType']} has other bytes"
     return outcome
+
+
+async def dead_letters(world: World, count: int) -> list[AbstractIncomingMessage]:
+    """What came to `brh.rejected`, with its bodies."""
+    found = []
+    async with await aio_pika.connect(world.amqp_url) as connection, asyncio.timeout(60):
+        queue = await (await connection.channel()).get_queue("brh.rejected")
+        while len(found) < count:
+            if (message := await queue.get(no_ack=True, fail=False)) is not None:
+                found.append(message)
+            else:
+                await asyncio.sleep(0.05)
+    return found
+
+
+async def assert_completed(world: World, transaction: str, series: Mapping[str, Chunks], timeout_s: float = 90) -> None:
+    """The transaction comes to its end, with the bytes that were sent. Other tasks of this loop go on meanwhile."""
+    await asyncio.to_thread(world.wait_state, transaction, {"Completed"}, timeout_s)
+    await assert_result(world, transaction, series)
 
 
 class Heard:

@@ -198,6 +198,10 @@ class World:
         except AssertionError as error:
             raise AssertionError(f"{error}; it is {json.dumps(found)}") from None
 
+    def queue(self, name: str) -> dict[str, Any]:
+        """What the broker tells of a queue."""
+        return self._virtual_host.queue(name)
+
     def blobs(self) -> AzureBlobs:
         """The installation's container; an async context manager."""
         settings = self.settings

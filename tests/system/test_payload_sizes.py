@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count, cycle
 from uuid import uuid4
 
-import aio_pika
 import pytest
 from aiohttp import web
 
@@ -17,7 +15,17 @@ from bridge.layout import MIB
 from tests.support.azure import endpoint
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.inner_bridge import InnerBridge, inner_bridge
-from tests.support.outside import Chunks, assert_result, listening, publish_header, purge
+from tests.support.outside import (
+    Chunks,
+    Repeated,
+    assert_completed,
+    dead_letters,
+    listening,
+    payload_message,
+    publish_header,
+    publish_messages,
+    purge,
+)
 from tests.support.scripted_broker import eventually
 from tests.support.world import World
 
@@ -53,62 +61,15 @@ async def bridge(world: World, proxy: FaultProxy) -> AsyncIterator[InnerBridge]:
         await eventually(lambda: bridge.memory.held_bytes == 0)
 
 
-class Repeated(Chunks):
-    """For bodies that are larger than random bytes can be made in a moment."""
-
-    def chunk(self, ordinal: int) -> bytes:
-        size = self._sizes[ordinal - 1]
-        part = Chunks(self._name, [BLOCK + 1]).chunk(1)  # a length that no block and no frame divides
-        return (part * (size // len(part) + 1))[:size]
-
-
-def payload(transaction: str, series: str, ordinal: int, total: int, body: bytes, **more: object) -> aio_pika.Message:
-    return aio_pika.Message(
-        body,
-        type="brh.payload.v1",
-        correlation_id=transaction,
-        message_id=f"{transaction}/{series}/{ordinal}/{uuid4().hex}",
-        headers={"brh_series_type": series, "brh_ordinal": ordinal, "brh_total_count": total, **more},
-        delivery_mode=2,
-    )
-
-
-async def send(world: World, messages: list[tuple[str, aio_pika.Message]]) -> None:
-    """Messages by routing key, one after the other."""
-    async with await aio_pika.connect(world.amqp_url) as connection:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await channel.get_exchange("brh.in")
-        for routing_key, message in messages:
-            await exchange.publish(message, routing_key)
-
-
 async def send_all(world: World, transaction: str, queue: str, series: str, chunks: Chunks) -> None:
     total = chunks.total_count
-    await send(
+    await publish_messages(
         world,
         [
-            (f"{queue}.{series}", payload(transaction, series, ordinal, total, chunks.chunk(ordinal)))
+            (f"{queue}.{series}", payload_message(transaction, series, ordinal, total, chunks.chunk(ordinal)))
             for ordinal in range(total, 0, -1)
         ],
     )
-
-
-async def dead_letters(world: World, count: int) -> list[aio_pika.abc.AbstractIncomingMessage]:
-    """What came to `brh.rejected`, with its bodies."""
-    found = []
-    async with await aio_pika.connect(world.amqp_url) as connection, asyncio.timeout(60):
-        queue = await (await connection.channel()).get_queue("brh.rejected")
-        while len(found) < count:
-            if (message := await queue.get(no_ack=True, fail=False)) is not None:
-                found.append(message)
-            else:
-                await asyncio.sleep(0.05)
-    return found
-
-
-async def completed(world: World, transaction: str, series: dict[str, Chunks]) -> None:
-    await asyncio.to_thread(world.wait_state, transaction, {"Completed"}, 90)
-    await assert_result(world, transaction, series)
 
 
 def name() -> str:
@@ -161,7 +122,7 @@ async def test_bodies_of_every_boundary_size_come_out_equal_whatever_storage_is_
     await send_all(world, transaction, "payload", "mixed", series["mixed"])
     await send_all(world, transaction, "small", "small", series["small"])
     await send_all(world, transaction, "small", "alone", series["alone"])
-    await completed(world, transaction, series)
+    await assert_completed(world, transaction, series)
     assert len(bridge.deliveries) == 1 + sum(chunks.total_count for chunks in series.values())
     assert bridge.redelivered == []
     expected = {good: set(), slow: {Fault.SLOW}, stalling: {Fault.STALL}, failing: set(FAILURES)}
@@ -183,7 +144,7 @@ async def test_the_largest_body_comes_out_equal_and_one_byte_more_is_refused_and
         (event,) = await heard.wait(transaction)
         assert event.routing_key == "message.rejected.payload-too-large"
     await send_all(world, transaction, "payload", "huge", largest)
-    await completed(world, transaction, {"huge": largest})
+    await assert_completed(world, transaction, {"huge": largest})
     assert bridge.redelivered == []
 
 
@@ -196,8 +157,8 @@ async def test_a_streamed_body_that_is_not_what_was_declared_is_kept_whole_and_h
     wrong = {1: {"brh_sha256": "0" * 64}, 2: {"brh_content_length": 20 * MIB + 1}}
     async with listening(world, "message.rejected.#") as heard:
         await publish_header(world, transaction, {"series": [{"type": "s", "totalCount": 2}]})
-        messages = [payload(transaction, "s", at, 2, other.chunk(at), **what) for at, what in wrong.items()]
-        await send(world, [("payload.s", message) for message in messages])
+        messages = [payload_message(transaction, "s", at, 2, other.chunk(at), **what) for at, what in wrong.items()]
+        await publish_messages(world, [("payload.s", message) for message in messages])
         dead = await dead_letters(world, 2)
         assert {message.message_id: message.body for message in dead} == {
             message.message_id: message.body for message in messages
@@ -211,5 +172,5 @@ async def test_a_streamed_body_that_is_not_what_was_declared_is_kept_whole_and_h
     assert row is not None
     assert (row["state"], row["problem"], row["series"][0]["receivedCount"]) == ("AwaitingResults", None, 0)
     await send_all(world, transaction, "payload", "s", good_one)
-    await completed(world, transaction, {"s": good_one})
+    await assert_completed(world, transaction, {"s": good_one})
     assert bridge.redelivered == []
