@@ -41,8 +41,10 @@ async def check_broker(management_url: SecretStr | None) -> None:
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         _log.warning("broker's limits cannot be read", error=f"{type(error).__name__}")
         return
-    for listener, seconds in short_send_timeouts(overview).items():
+    short = short_send_timeouts(overview)
+    for listener, seconds in short.items():
         _log.warning("broker cuts slow consumers", listener=listener, send_timeout_s=seconds, remedy=_REMEDY)
+    _log.info("broker's limits were checked", unsuitable=len(short))
 
 
 def short_send_timeouts(overview: Mapping[str, Any]) -> dict[str, float]:

@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bridge.broker_check import SEND_TIMEOUT_DEFAULT_S, check_broker
+from bridge.broker_check import SEND_TIMEOUT_DEFAULT_S
 from bridge.layout import MIB
+from tests.support.inner_bridge import inner_bridge
 from tests.support.lane_reader import Reader, WatchedMemory, declare, digests_of, open_lane, publish
 from tests.support.own_broker import DEFAULT_LIMITS, SHIPPED_LIMITS, OwnBroker
+from tests.support.scripted_broker import eventually
+from tests.support.world import World
 
 SIZE = 250_000_000
 LATE_S = 15
@@ -81,10 +83,16 @@ async def test_only_with_the_limits_we_ship_is_a_slow_drain_not_cut(
     assert earliest - 1 <= default.seconds <= earliest + LATE_S < over_s
 
 
-async def test_what_cuts_slow_drains_is_named_at_start(brokers: tuple[OwnBroker, OwnBroker]) -> None:
+async def test_a_bridge_names_at_start_what_cuts_slow_drains(
+    brokers: tuple[OwnBroker, OwnBroker], stack_env: dict[str, str], tmp_path: Path
+) -> None:
     said = []
-    for broker in brokers:
+    for number, broker in enumerate(brokers):
+        world = World({**stack_env, **broker.env}, tmp_path / str(number))
+        await asyncio.to_thread(world.provision)
         with capture_logs() as logs:
-            await check_broker(SecretStr(broker.env["BRH_RABBITMQ_MANAGEMENT_URL"]))
-        said.append([(log["event"], log["log_level"], log["send_timeout_s"]) for log in logs])
-    assert said == [[], [("broker cuts slow consumers", "warning", SEND_TIMEOUT_DEFAULT_S)]]
+            async with inner_bridge(world):
+                await eventually(lambda: any(log["event"] == "broker's limits were checked" for log in logs))
+        said.append([log["send_timeout_s"] for log in logs if log["event"] == "broker cuts slow consumers"])
+        world.stop()
+    assert said == [[], [SEND_TIMEOUT_DEFAULT_S]]

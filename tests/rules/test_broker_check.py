@@ -59,7 +59,7 @@ async def said(url: str | None) -> list[str]:
 
 async def test_what_does_not_suit_is_said_at_start(management: TestServer) -> None:
     address = f"{management.host}:{management.port}"
-    assert await said(f"http://a:b@{address}") == ["broker cuts slow consumers"]
+    assert await said(f"http://a:b@{address}") == ["broker cuts slow consumers", "broker's limits were checked"]
     assert await said(f"http://a:secret@{address}") == ["broker's limits cannot be read"]
     assert await said("http://a:secret@127.0.0.1:1") == ["broker's limits cannot be read"]
     assert await said(None) == ["broker's limits are not checked"]

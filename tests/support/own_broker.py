@@ -13,7 +13,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from streams.stack import programs
+from streams.stack import ports, programs
 from streams.stack import state as state_file
 from streams.stack.deadline import Deadline
 from streams.stack.rabbitmq import RabbitMQ
@@ -67,7 +67,13 @@ class OwnBroker:
         pid = self.node.process.pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        until(lambda: self.node.process.pid() is None, 10, "the broker is dead")
+
+        def gone() -> bool:
+            """Its threads may hold its ports for a moment longer than it lives."""
+            own = (self.node.state.ports[name] for name in self.node.port_names)
+            return self.node.process.pid() is None and all(map(ports.is_free, own))
+
+        until(gone, 20, "the broker is dead")
 
     def ctl(self, *arguments: str) -> str:
         """What `rabbitmqctl` prints."""
