@@ -170,6 +170,19 @@ class Heard:
                 await asyncio.sleep(0.02)
         return self.of(transaction, *kinds)
 
+    async def wait_rejected(
+        self, transaction: str, count: int = 1, timeout_s: float = 60
+    ) -> list[AbstractIncomingMessage]:
+        """The rejections of messages that name a transaction, each once, as soon as there are `count`."""
+        async with asyncio.timeout(timeout_s):
+            while len(found := {each.message_id: each for each in self.rejected(transaction)}) < count:
+                await asyncio.sleep(0.02)
+        return list(found.values())
+
+    def rejected(self, transaction: str) -> list[AbstractIncomingMessage]:
+        mine = [message for message in self.messages if message.correlation_id == transaction]
+        return [message for message in mine if json.loads(message.body)["type"] == "brh.message.rejected.v1"]
+
 
 @asynccontextmanager
 async def listening(world: World, binding: str = "transaction.#", queue_name: str = "") -> AsyncIterator[Heard]:

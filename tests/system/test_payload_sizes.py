@@ -141,7 +141,7 @@ async def test_the_largest_body_comes_out_equal_and_one_byte_more_is_refused_and
         await send_all(world, transaction, "payload", "huge", too_large)
         (dead,) = await dead_letters(world, 1)
         assert dead.body == too_large.chunk(1)
-        (event,) = await heard.wait(transaction)
+        (event,) = await heard.wait_rejected(transaction)
         assert event.routing_key == "message.rejected.payload-too-large"
     await send_all(world, transaction, "payload", "huge", largest)
     await assert_completed(world, transaction, {"huge": largest})
@@ -163,7 +163,7 @@ async def test_a_streamed_body_that_is_not_what_was_declared_is_kept_whole_and_h
         assert {message.message_id: message.body for message in dead} == {
             message.message_id: message.body for message in messages
         }
-        events = await heard.wait(transaction, 2)
+        events = await heard.wait_rejected(transaction, 2)
         assert sorted(event.routing_key or "" for event in events) == [
             "message.rejected.digest-mismatch",
             "message.rejected.length-mismatch",
