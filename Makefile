@@ -16,7 +16,7 @@ demo: setup  ## Show the whole product on this machine
 test: setup  ## Run the tests, with ARGS="-k word" only some
 	@$(bin)/python -m pytest $(ARGS)
 
-test-slow: setup  ## Run the tests that take minutes each (about half an hour)
+test-slow: setup  ## Run the tests that take minutes each (about a quarter of an hour)
 	@$(bin)/python -m pytest -m slow $(ARGS)
 
 bench: setup  ## Measure, and write docs/performance.md (about an hour, on a quiet machine)
