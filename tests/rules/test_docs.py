@@ -1,0 +1,33 @@
+"""What the documents point at is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+NAMED = re.compile(r"`((?:bridge|tables|streams|tests|ops|docs|scripts|benchmarks)/[\w./*-]*)`")
+LINKED = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    named = {each for each in NAMED.findall(text) if not any(ROOT.glob(each.rstrip("/")))}
+    linked = {each for each in LINKED.findall(text) if not (page.parent / each).exists()}
+    assert not named | linked
+
+
+def test_the_pages_name_something() -> None:
+    assert sum(len(NAMED.findall(page.read_text())) for page in PAGES) > 50
+
+
+def test_every_question_is_answered_with_a_test() -> None:
+    answers = (ROOT / "docs/answers.md").read_text().split("\n## ")[1:]
+    assert [int(answer.partition(".")[0]) for answer in answers] == list(range(1, 16))
+    for answer in answers:
+        shown = answer.partition("Shown by ")[2]
+        assert any(each.startswith("tests/") for each in NAMED.findall(shown)), answer
