@@ -34,12 +34,11 @@ class Asked:
         """Nothing was ever asked for this transaction; again is harmless."""
         self._asked.pop(name, None)
 
-    def answered(self, name: str, effect_id: str) -> None:
-        """What was asked for was tried, in vain: it may be asked for again at once."""
-        self._asked.get(name, {}).pop(effect_id, None)
-
     def ask(self, transaction: Transaction, now: datetime, now_s: float, interval_s: float) -> list[Effect]:
-        """What is due and was not asked for a moment ago; it counts as asked for from now on."""
+        """What is due and was not asked for a moment ago; it counts as asked for from now on.
+
+        A refusal makes nothing due at once: a delivery has its pause, and all else is asked for again in its time.
+        """
         known = self._asked.get(transaction.id, {})
         effects = due(transaction, now)
         asking = [each for each in effects if now_s - known.get(each.id, -interval_s) >= interval_s]

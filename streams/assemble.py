@@ -118,9 +118,7 @@ class Assembler:
             after = self._take(owned, after, fact, record, place, written)
         if before is None and after == opened:
             return  # nothing was said: not worth a row of its own
-        if isinstance(event, DeliveryRefused):
-            owned.asked.answered(after.id, event.delivery)
-        elif isinstance(event, events.Command):
+        if isinstance(event, events.Command):
             owned.asked.forget(after.id)
         turned = before is None or before.state is not after.state
         # Among payloads only the one that brings the verdict wants something done, and there are many of them.

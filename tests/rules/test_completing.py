@@ -136,6 +136,11 @@ def test_a_new_owner_tries_first_before_it_gives_up() -> None:
     book >> passes(seconds=1) << asks("Failed", "completion-timeout")
 
 
+def test_the_limits_of_completing_begin_with_the_first_verdict() -> None:
+    book = complete() >> passes(minutes=10) >> command("cancel") << asks("Abandoned", "cancelled")
+    book >> passes(minutes=4.9) << notices() >> passes(minutes=0.1) << notices("overdue")
+
+
 def test_an_outcome_that_was_written_wins_over_the_hard_limit() -> None:
     book = complete() >> passes(days=1) << asks("Failed", "completion-timeout")
     book >> delivered("Completed") << State.COMPLETED << asks_nothing
@@ -206,7 +211,7 @@ def test_retry_drives_a_delivery_at_once() -> None:
     book = complete()
     for _ in range(9):
         book >> refused()
-    book >> passes(seconds=30) << asks_nothing >> command("retry") << asks("Completed")
+    book << asks_nothing >> command("retry") << asks("Completed")
     book >> refused() >> passes(seconds=0.9) << asks_nothing >> passes(seconds=0.1) << asks("Completed")
 
 

@@ -7,10 +7,10 @@ from itertools import count
 
 import pytest
 from msgspec.structs import replace
-from playbook import START, T1, command, delivered, header, payload, refused, run, seconds, told
+from playbook import START, T1, command, delivered, header, payload, problem, refused, run, seconds, told
 from tracker import MINE, PARTITIONS, RETENTION_S, SILENCE_S, Tracker, sending
 
-from bridge.contract.events import PayloadsStaged
+from bridge.contract.events import DeliveryRefused, PayloadsStaged
 from streams import asked
 from streams.assemble import LEFTOVER_ROWS_MAX
 from streams.topics import Topics
@@ -191,6 +191,19 @@ def test_that_a_header_was_accepted_is_announced_at_once_and_once(tracker: Track
     assert not tracker.assembler.wants_tick(MINE)
 
 
+def test_a_notice_that_was_refused_is_asked_for_again_after_the_redrive_interval(tracker: Tracker) -> None:
+    tracker.tell(header(a=2))
+    (notice,) = tracker.outbox.sent
+    for _ in range(14):
+        tracker.tell(DeliveryRefused(T1, notice.id, problem("notification-unconfirmed")))
+        tracker.stalled(seconds=1)
+        tracker.tick()
+    assert len(tracker.outbox.sent) == 1
+    tracker.stalled(seconds=1)
+    tracker.tick()
+    assert tracker.outbox.sent == [notice, notice]
+
+
 def test_an_answer_for_a_transaction_that_is_not_known_brings_none_into_being(tracker: Tracker) -> None:
     for event in (told("e-1"), command("cancel"), command("extend", extend=60), refused()):
         tracker.tell(event)
@@ -296,9 +309,8 @@ def test_a_command_is_carried_out_once_however_many_came_since(tracker: Tracker)
         tracker.tell(command("extend", name=f"c-{number}", extend=1))
     for _ in range(2):
         tracker.tell(command("extend", name="c-0", extend=1))
+        assert tracker.index()[T1].extended_s == 100
         tracker.start()
-    tracker.tick()
-    assert tracker.index()[T1].extended_s == 100
 
 
 def test_cancel_is_driven_and_shown_at_once(tracker: Tracker) -> None:
