@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from playbook import START, Playbook, delivered, header, payload, refused, seconds
+from playbook import START, Playbook, delivered, header, passes, payload, refused, seconds, stalled
 
 from tables.explain import SERIES_SAID_MAX, Explanation, explain, range_text
 from tables.rules import opened
@@ -108,6 +108,24 @@ def test_a_failure_says_why_while_it_is_being_told() -> None:
         "T1 is decided as Failed, which is being written and told (unknown-series): "
         "Series u has payloads, but the header does not list it."
     )
+
+
+def test_a_moment_that_has_passed_while_bridges_are_behind_says_what_it_waits_for() -> None:
+    book = Playbook() >> header(a=1) >> stalled(minutes=10)
+    assert explained(book).otherwise == (
+        "2026-01-31T12:10:00.000Z: its gaps are told, unless something new comes, "
+        "as soon as every bridge has reported what was in the queues by then.",
+        "2026-02-01T12:00:00.000Z: abandoned, unless everything has come.",
+    )
+
+
+def test_what_time_brings_depends_on_the_policy_and_on_what_is_due() -> None:
+    partial = Playbook() >> header(a=1, on_timeout="partial")
+    assert explained(partial).otherwise[-1].endswith(": completed with what there is by then.")
+    overdue = Playbook() >> header(a=0) >> passes(minutes=15)
+    assert explained(overdue).command == "brh retry T1"
+    assert explained(overdue).otherwise == ("2026-02-01T12:00:00.000Z: failed, unless it is delivered.",)
+    assert explained(overdue >> delivered("Completed")).otherwise == ()
 
 
 def test_a_refused_delivery_says_when_the_next_try_is_and_why() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from msgspec.structs import replace
-from playbook import START, Playbook, delivered, header, payload, refused, seconds
+from playbook import START, Playbook, command, delivered, header, passes, payload, refused, seconds
 
 from streams.topics import RECORD_MAX_BYTES
 from tables.missing import DOCUMENT_RANGES_MAX, RANGES_MAX
@@ -70,6 +70,25 @@ def test_an_open_transaction_shows_what_is_there_and_what_is_missing() -> None:
 def test_before_the_header_there_is_none() -> None:
     shown = view((Playbook() >> payload("a", 1, of=1)).transaction)
     assert (shown["header"], shown["timestamps"]["headerReceived"]) == (None, None)
+
+
+def test_the_limits_that_a_header_sets_are_shown_as_it_wrote_them_and_no_others() -> None:
+    shown = view((Playbook() >> header(a=1, awaiting_s=7_200.0)).transaction)
+    assert shown["header"]["timeouts"] == {"awaiting": "PT2H"}
+    assert "timeouts" not in view((Playbook() >> header(a=1)).transaction)["header"]
+    assert shown["deadlines"]["awaiting"] == "2026-01-31T14:00:00.000Z"
+
+
+def test_what_was_ordered_and_what_went_wrong_is_shown() -> None:
+    book = Playbook() >> header(a=1) >> command("extend", extend=3_600.0) >> passes(minutes=10)
+    shown = view(book.transaction)
+    assert shown["commands"] == [{"id": "c-1", "action": "extend", "by": "ann", "at": CREATED}]
+    assert [each["code"] for each in shown["problems"]] == ["gap"]
+    assert shown["deadlines"] == {
+        "next": "2026-01-31T12:20:00.000Z",
+        "kind": "idle",
+        "awaiting": "2026-02-01T13:00:00.000Z",
+    }
 
 
 def test_a_refused_delivery_shows_the_next_try_and_the_problem() -> None:

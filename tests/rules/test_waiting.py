@@ -345,6 +345,40 @@ def test_payloads_of_unlisted_series_are_kept_up_to_the_limit_of_what_comes_earl
     assert SERIES_MAX == 1_000
 
 
+# --- the codes of outcomes
+
+CODES: dict[str, tuple[str, Callable[[Playbook], Playbook]]] = {
+    "conflicting-payload": (
+        "Failed",
+        lambda book: book >> header(a=2) >> payload("a", 1, of=2) >> payload("a", 1, of=2, body="y"),
+    ),
+    "conflicting-total-count": (
+        "Failed",
+        lambda book: book >> header(a=None) >> payload("a", 1, of=2) >> payload("a", 2, of=3),
+    ),
+    "conflicting-header": ("Failed", lambda book: book >> header(a=2) >> header(a=2, conflicting="other")),
+    "unknown-series": ("Failed", lambda book: book >> header(a=2) >> payload("u", 1, of=1)),
+    "early-limit": ("Failed", lambda book: book >> run("a", 1, *"xxxxxxxx", of=8)),
+    "completion-timeout": ("Failed", lambda book: book >> header(a=0) >> passes(days=1)),
+    "no-header": ("Abandoned", lambda book: book >> payload("a", 1, of=2) >> passes(minutes=10)),
+    "timeout": ("Abandoned", lambda book: book >> header(a=2) >> passes(days=1)),
+    "cancelled": ("Abandoned", lambda book: book >> header(a=2) >> command("cancel")),
+}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_of_an_outcome_has_a_way_there_and_says_what_happened(code: str) -> None:
+    outcome, script = CODES[code]
+    book = script(Playbook(Limits(early_payloads_max=7)))
+    book << SENDING << asks(outcome, code)
+    found = problem_of(book)
+    assert found.title
+    assert found.detail.endswith(".")
+    assert (found.terminal, found.retryable) == (True, False)
+    assert found.type == f"urn:brh:problem:{code}"
+    book >> delivered(outcome, code) << State(outcome) >> header(a=2) >> payload("a", 1, of=2) << State(outcome)
+
+
 # --- decisions survive a new owner
 
 LIVES: dict[str, Callable[[Playbook], Playbook]] = {
