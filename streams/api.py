@@ -4,6 +4,9 @@
 from what every owner has of it. Owners ask each other below `/internal`, which is no public interface. While nobody
 can know, the answer is 503 with Retry-After: never an old row, never a part of a list.
 
+A command is judged by the same row and published, by whichever tracker was asked, as a fact of the transaction; the
+answer is given when Kafka has acknowledged it. What became of it is shown in the row.
+
 The routes stand on the aiohttp application inside Faust's web server: its views know no problem documents, and turn
 what they do not expect into a page.
 """
@@ -11,43 +14,51 @@ what they do not expect into a page.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
 
 import faust
-import msgspec
 from aiohttp import web
 
-from streams import queries
+from bridge.contract.events import Command
+from streams import commands, queries
+from streams.answers import Handler, Refused, as_json, not_found, problems
+from streams.origins import is_own
 from streams.queries import BadParameter, Document, Listing, Row
-from streams.routing import NotReady, Routing
+from streams.routing import Routing
 from streams.topics import Topics
 
 SCAN_IDS: Final = 1_000
 """Rows looked at in one go: each may cost 12 us, and the tracker's stream waits meanwhile."""
-RETRY_AFTER_S: Final = 1
+BODY_TIMEOUT_S: Final = 5.0
+
+Publish: TypeAlias = Callable[[Command], Awaitable[None]]
+"""Publish a command, and return when Kafka has acknowledged it. Raises NotReady when it did not in time."""
 
 _INTERNAL: Final = "internal/transactions"
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-log = logging.getLogger(__name__)
 
 
-def mount(app: faust.App, transactions: Any, topics: Topics) -> None:
+def mount(app: faust.App, transactions: Any, topics: Topics, publish: Publish) -> None:
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
-    api = _Api(Routing(app, transactions, topics), transactions, topics)
+    api = _Api(Routing(app, transactions, topics), transactions, topics, publish)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
-    server.middlewares.extend([_problems, api.guard_tables])
+    server.middlewares.extend([problems, api.guard_origin, api.guard_tables])
     server.add_routes(
         [
             # Faust has a page here that says OK in any state. Ours comes first and so wins; as the last of this list it
             # would be the same resource to aiohttp, which then refuses Faust's.
-            web.get("/", _not_found),
+            web.get("/", not_found),
             web.get("/v1/transactions", api.transactions),
             web.get("/v1/transactions/{id:[^/]+}", api.transaction),
             web.get("/v1/transactions/{id:[^/]+}/gaps", api.gaps),
+            *(
+                web.post(f"/v1/transactions/{{id:[^/]+}}/{action}", partial(api.command, action))
+                for action in commands.ACTIONS
+            ),
             web.get("/livez", api.livez),
             web.get("/readyz", api.readyz),
             web.get("/version", api.version),
@@ -58,13 +69,23 @@ def mount(app: faust.App, transactions: Any, topics: Topics) -> None:
 
 
 class _Api:
-    def __init__(self, routing: Routing, rows: Any, topics: Topics) -> None:
+    def __init__(self, routing: Routing, rows: Any, topics: Topics, publish: Publish) -> None:
         self._routing = routing
         self._rows = rows
         self._topics = topics
+        self._publish = publish
 
     @web.middleware
-    async def guard_tables(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def guard_origin(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What changes something is not done for a web page of somebody else's, which any browser would ask it for."""
+        origin = request.headers.get("Origin")
+        if request.method == "POST" and origin is not None and not is_own(origin, self._routing.me):
+            detail = "A page that is not ours asks for this: call the API from a program, without an Origin header."
+            raise Refused(queries.problem(403, "foreign-origin", "The request comes from another site", detail))
+        return await handler(request)
+
+    @web.middleware
+    async def guard_tables(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Faust's own table views: while tables are recovered they would show a part, or fail."""
         if request.path.startswith("/table"):
             self._routing.check_ready()
@@ -76,31 +97,48 @@ class _Api:
         parts = await asyncio.gather(
             *(self._part(owner, listing, partitions) for owner, partitions in self._routing.shares().items())
         )
-        return _json(queries.page(parts, listing.limit))
+        return as_json(queries.page(parts, listing.limit))
 
     async def transaction(self, request: web.Request) -> web.Response:
-        return _json(await self._row(request))
+        return as_json(await self._row(request))
 
     async def gaps(self, request: web.Request) -> web.Response:
-        return _json(queries.gaps(await self._row(request)))
+        return as_json(queries.gaps(await self._row(request)))
+
+    async def command(self, action: commands.Action, request: web.Request) -> web.Response:
+        transaction_id = queries.parse_id(request.match_info["id"])
+        asked = commands.Asked(
+            action,
+            await _body(request),
+            request.content_type if "Content-Type" in request.headers else "",
+            _header(request, commands.KEY_HEADER),
+            _header(request, commands.USER_HEADER),
+        )
+        command = commands.parse(transaction_id, asked, datetime.now(UTC), lambda: uuid4().hex)
+        row = await self._row(request)
+        if not commands.is_taken(command, row):
+            if (refused := commands.refusal(command, row)) is not None:
+                raise Refused(refused)
+            await self._publish(command)
+        return as_json({"commandId": command.id, "transactionId": transaction_id, "action": action}, status=202)
 
     async def livez(self, _: web.Request) -> web.Response:
-        return _json({"status": "alive"})
+        return as_json({"status": "alive"})
 
     async def readyz(self, _: web.Request) -> web.Response:
         self._routing.check_ready()
-        return _json({"status": "ready"})
+        return as_json({"status": "ready"})
 
     async def version(self, _: web.Request) -> web.Response:
-        return _json({"version": version("big-result-handler"), "api": "v1"})
+        return as_json({"version": version("big-result-handler"), "api": "v1"})
 
     async def own_row(self, request: web.Request) -> web.Response:
-        return _json({"row": self._own_row(queries.parse_id(request.match_info["id"]))})
+        return as_json({"row": self._own_row(queries.parse_id(request.match_info["id"]))})
 
     async def own_page(self, request: web.Request) -> web.Response:
         partitions = queries.parse_partitions(request.query.get("partitions", ""))
         listing = queries.parse_listing((name, value) for name, value in request.query.items() if name != "partitions")
-        return _json(await self._own_page(listing, partitions))
+        return as_json(await self._own_page(listing, partitions))
 
     async def _row(self, request: web.Request) -> Row:
         transaction_id = queries.parse_id(request.match_info["id"])
@@ -112,7 +150,7 @@ class _Api:
             row = (await self._routing.ask(owner, f"{_INTERNAL}/{transaction_id}"))["row"]
         if row is None:
             detail = f"Nothing was ever heard of a transaction {transaction_id}."
-            raise _Problem(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
+            raise Refused(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
         return row
 
     def _own_row(self, transaction_id: str) -> Row | None:
@@ -149,53 +187,21 @@ class _Api:
         return [queries.summary(matched[each]) for each in best]
 
 
-class _Problem(Exception):
-    """Ends a request with this problem document."""
-
-    def __init__(self, document: Document) -> None:
-        super().__init__(document["detail"])
-        self.document = document
-
-
-async def _not_found(_: web.Request) -> web.Response:
-    raise web.HTTPNotFound
-
-
-@web.middleware
-async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Every error as a problem document; what nobody expected is told to the log and not to the caller."""
+async def _body(request: web.Request) -> bytes:
+    """The body, if it is small enough. Raises BadParameter, and HTTPRequestTimeout when it does not come."""
     try:
-        return await handler(request)
-    except _Problem as error:
-        return _answer(error.document)
-    except BadParameter as error:
-        title = "A parameter is wrong"
-        return _answer(queries.problem(400, "bad-parameter", title, f"{error}.", parameter=error.name))
-    except NotReady as error:
-        title = "The answer is not known just now"
-        return _answer(queries.problem(503, "not-ready", title, str(error)), {"Retry-After": str(RETRY_AFTER_S)})
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        code = error.reason.lower().replace(" ", "-")
-        detail = f"{request.method} {request.rel_url.raw_path[:200]}: {error.reason.lower()}."
-        return _answer(queries.problem(error.status, code, error.reason, detail), kept)
-    except Exception:
-        log.exception("%s %s failed", request.method, request.rel_url.raw_path)
-        detail = "The log of this tracker tells what happened."
-        return _answer(queries.problem(500, "internal-error", "The tracker made a mistake", detail))
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            start = await request.content.readexactly(commands.BODY_MAX_BYTES + 1)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except web.RequestPayloadError:
+        raise BadParameter("body", b"", "what its Content-Encoding says") from None
+    raise BadParameter("body", start, f"at most {commands.BODY_MAX_BYTES} bytes")
 
 
-def _answer(document: Document, headers: dict[str, str] | None = None) -> web.Response:
-    return _json(document, status=document["status"], content_type="application/problem+json", headers=headers)
-
-
-def _json(
-    value: Any, *, status: int = 200, content_type: str = "application/json", headers: dict[str, str] | None = None
-) -> web.Response:
-    response = web.Response(
-        body=msgspec.json.encode(value), status=status, content_type=content_type, headers=headers or {}
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def _header(request: web.Request, name: str) -> str | None:
+    """A header; one that is given twice is no value that anybody could have meant."""
+    values = request.headers.getall(name, [])
+    return ", ".join(values) if values else None

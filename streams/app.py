@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Set
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +17,7 @@ from streams.assemble import Assembler
 from streams.hardened import HardenedApp, drop_ghosts
 from streams.parking import Origin, park
 from streams.record import Record, moment
+from streams.routing import NotReady
 from streams.settings import TrackerSettings
 from streams.topics import Topics
 from streams.types_file import load_policies
@@ -28,6 +30,9 @@ try:
     policies = load_policies(settings.types_file)
 except SettingsError as error:
     raise SystemExit(f"tracker: {error} (bad-settings)") from None
+
+COMMAND_ACK_S: Final = 8.0
+"""How long Kafka may take to acknowledge a command: with the question to the owner less than callers wait."""
 
 log = logging.getLogger(__name__)
 
@@ -116,4 +121,17 @@ async def clock() -> None:
             events_topic.send_soon(key=b"", value=tick, partition=partition)
 
 
-api.mount(app, transactions, topics)
+async def publish_command(command: events.Command) -> None:
+    """A fact of the transaction like those of bridges. Raises NotReady."""
+    partition = topics.partition_of(command.transaction)
+    sent = events_topic.send_soon(key=command.transaction.encode(), value=events.encode(command), partition=partition)
+    # Not awaited itself, because whoever gives up on an await cancels the record, and that ends the process.
+    done, _ = await asyncio.wait({sent}, timeout=COMMAND_ACK_S)
+    if not done:
+        raise NotReady(
+            f"Kafka has not acknowledged the command {command.id}, which may still happen; "
+            f"the same again with `Idempotency-Key: {command.id}` counts once"
+        )
+
+
+api.mount(app, transactions, topics, publish_command)

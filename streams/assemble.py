@@ -121,9 +121,10 @@ class Assembler:
         if isinstance(event, events.Command):
             owned.asked.forget(after.id)
         turned = before is None or before.state is not after.state
+        obeyed = isinstance(event, events.Command) and after is not before  # whoever gave it looks at once
         # Among payloads only the one that brings the verdict wants something done, and there are many of them.
         asks = turned or (not isinstance(event, PayloadsStaged) and receipts.says_more(opened, after))
-        self._put(owned, after, record.at, at_once=turned, asks=asks)
+        self._put(owned, after, record.at, at_once=turned or obeyed, asks=asks)
 
     def _take(
         self,

@@ -30,8 +30,9 @@ _CURSOR_VERSION: Final = "1:"
 class BadParameter(Exception):
     """The caller asked for something that cannot be: correct the parameter that is named."""
 
-    def __init__(self, name: str, found: str, expected: str) -> None:
-        super().__init__(f"{name} is {quoted(found)}, expected {expected}")
+    def __init__(self, name: str, found: object, expected: str) -> None:
+        shown = "missing" if found is None else quoted(found)
+        super().__init__(f"{name} is {shown}, expected {expected}")
         self.name = name
 
 

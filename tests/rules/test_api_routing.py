@@ -8,18 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from faust.types.tuples import TP
+from http_trackers import CHANGELOG, TOPICS, entry, two_trackers
+from http_trackers import HttpTracker as Tracker
 
-from streams import api
 from streams.routing import recovered
-from streams.topics import Topics
 
-CHANGELOG = "transactions-changelog"
-TOPICS = Topics("brh", 8)
 NAMES = [f"T{number}" for number in range(40)]
 STATES = ["AwaitingResults", "SendingCompletion"]
 """Of the transactions of the first tracker, and of the second one's."""
@@ -29,73 +24,9 @@ def owned(name: str) -> dict[str, Any]:
     return entry(name, STATES[TOPICS.partition_of(name) % 2])
 
 
-def entry(name: str, state: str) -> dict[str, Any]:
-    return {
-        "transactionId": name,
-        "transactionType": "default",
-        "state": state,
-        "header": None,
-        "series": [],
-        "timestamps": {"created": "c", "lastUpdated": "u"},
-        "problem": None,
-    }
-
-
-class Table(dict[str, Any]):
-    name = "transactions"
-    changelog_topic = SimpleNamespace(get_topic_name=lambda: CHANGELOG)
-
-
-class Tracker:
-    """The part of a Faust app that the API looks at."""
-
-    def __init__(self, spread: dict[str, dict[str, list[int]]]) -> None:
-        self.rows = Table()
-        self.remaining: dict[TP, int] = {}
-        self.app = SimpleNamespace(
-            web=SimpleNamespace(web_app=web.Application()),
-            conf=SimpleNamespace(canonical_url=""),
-            rebalancing=False,
-            in_recovery=False,
-            tables=SimpleNamespace(
-                actives_ready=True,
-                changelog_topics={CHANGELOG},
-                recovery=SimpleNamespace(active_remaining=lambda: self.remaining),
-            ),
-            router=SimpleNamespace(table_metadata=lambda _: spread),
-            assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
-        )
-        api.mount(self.app, self.rows, TOPICS)
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        async with self.app.http_client.get(self.url + path) as response:
-            problem = response.status >= 400
-            assert response.content_type == ("application/problem+json" if problem else "application/json")
-            assert (response.headers.get("Retry-After") == "1") == (response.status == 503)
-            return response.status, await response.json(content_type=None)
-
-    @property
-    def url(self) -> str:
-        return str(self.app.conf.canonical_url)
-
-
 @pytest.fixture
 async def trackers() -> AsyncIterator[list[Tracker]]:
-    """Two of them; the first owns the even partitions, and both hold stale rows of the other one's."""
-    spread: dict[str, dict[str, list[int]]] = {}
-    async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        both = [Tracker(spread), Tracker(spread)]
-        for number, tracker in enumerate(both):
-            server = TestServer(tracker.app.web.web_app)
-            await server.start_server()
-            stack.push_async_callback(server.close)
-            tracker.app.conf.canonical_url = str(server.make_url("")).rstrip("/")
-            tracker.app.http_client = session
-            spread[tracker.url] = {CHANGELOG: list(range(number, 8, 2))}
-            for name in NAMES:
-                ours = TOPICS.partition_of(name) % 2 == number
-                tracker.rows[name] = owned(name) if ours else entry(name, "Failed")
+    async with two_trackers(NAMES, owned, lambda name: entry(name, "Failed")) as both:
         yield both
 
 

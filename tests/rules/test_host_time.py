@@ -303,6 +303,19 @@ def test_retry_asks_at_once_though_it_was_asked_a_moment_ago(tracker: Tracker) -
     assert tracker.asked() == 3
 
 
+def test_what_a_command_has_changed_is_shown_at_once_and_the_same_again_writes_nothing(tracker: Tracker) -> None:
+    tracker.tell(header(a=2))
+    before = tracker.shown[T1]["deadlines"]["awaiting"]
+    tracker.tell(command("extend", extend=3_600))
+    assert (before, tracker.shown[T1]["deadlines"]["awaiting"]) == (
+        "2026-02-01T12:00:00.000Z",
+        "2026-02-01T13:00:00.000Z",
+    )
+    writes = tracker.shown.writes
+    tracker.tell(command("extend", extend=3_600))
+    assert (tracker.shown.writes, [each["id"] for each in tracker.shown[T1]["commands"]]) == (writes, ["c-1"])
+
+
 def test_a_command_is_carried_out_once_however_many_came_since(tracker: Tracker) -> None:
     tracker.tell(header(a=1))
     for number in range(100):

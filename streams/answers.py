@@ -1,0 +1,74 @@
+"""How the API answers: JSON that nobody may keep, and a problem document for everything that goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from aiohttp import web
+
+from streams import queries
+from streams.queries import BadParameter, Document
+from streams.routing import NotReady
+
+RETRY_AFTER_S: Final = 1
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """Ends a request with this problem document."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document["detail"])
+        self.document = document
+
+
+async def not_found(_: web.Request) -> web.Response:
+    """A handler for what is not there."""
+    raise web.HTTPNotFound
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error as a problem document; what nobody expected is told to the log and not to the caller."""
+    try:
+        return await handler(request)
+    except Refused as error:
+        return _answer(error.document)
+    except BadParameter as error:
+        title = "A parameter is wrong"
+        return _answer(queries.problem(400, "bad-parameter", title, f"{error}.", parameter=error.name))
+    except NotReady as error:
+        title = "The answer is not known just now"
+        return _answer(queries.problem(503, "not-ready", title, str(error)), {"Retry-After": str(RETRY_AFTER_S)})
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
+        code = error.reason.lower().replace(" ", "-")
+        detail = f"{request.method} {request.rel_url.raw_path[:200]}: {error.reason.lower()}."
+        return _answer(queries.problem(error.status, code, error.reason, detail), kept)
+    except Exception:
+        log.exception("%s %s failed", request.method, request.rel_url.raw_path)
+        detail = "The log of this tracker tells what happened."
+        return _answer(queries.problem(500, "internal-error", "The tracker made a mistake", detail))
+
+
+def as_json(
+    value: Any, *, status: int = 200, content_type: str = "application/json", headers: dict[str, str] | None = None
+) -> web.Response:
+    """An answer that holds this value."""
+    response = web.Response(
+        body=msgspec.json.encode(value), status=status, content_type=content_type, headers=headers or {}
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _answer(document: Document, headers: dict[str, str] | None = None) -> web.Response:
+    return as_json(document, status=document["status"], content_type="application/problem+json", headers=headers)
