@@ -134,10 +134,11 @@ async def assert_result(world: World, transaction: str, series: Mapping[str, Chu
 async def dead_letters(world: World, count: int) -> list[AbstractIncomingMessage]:
     """What came to `brh.rejected`, with its bodies."""
     found = []
+    # The largest body takes longer than the client's own limit of 5 s where other work goes on.
     async with await aio_pika.connect(world.amqp_url) as connection, asyncio.timeout(60):
         queue = await (await connection.channel()).get_queue("brh.rejected")
         while len(found) < count:
-            if (message := await queue.get(no_ack=True, fail=False)) is not None:
+            if (message := await queue.get(no_ack=True, fail=False, timeout=60)) is not None:
                 found.append(message)
             else:
                 await asyncio.sleep(0.05)
