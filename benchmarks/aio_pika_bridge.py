@@ -52,7 +52,7 @@ async def _bridge(settings: BridgeSettings) -> None:
             crcs, whole = [], 0
             for sub in range(nsub):
                 block = body[sub * size : (sub + 1) * size]
-                block_id = BlockId(parsed.ordinal, 1, sub, nsub, crc64((block,)))
+                block_id = BlockId(parsed.total_count, parsed.ordinal, 1, sub, nsub, crc64((block,)))
                 headers = await BlockBody((block,)).checksum(block_id, integrity)
                 await blob.stage_block(str(block_id), block, length=len(block), headers=headers)
                 crcs.append(block_id.crc64)

@@ -97,4 +97,4 @@ def _body(ordinal: int) -> bytes:
 
 
 def _block(ordinal: int) -> BlockId:
-    return BlockId(ordinal, 1, 0, 1, crc64((_body(ordinal),)))
+    return BlockId(BLOCKS, ordinal, 1, 0, 1, crc64((_body(ordinal),)))

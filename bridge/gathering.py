@@ -108,7 +108,8 @@ class Gathering:
         first = run[0].message
         name = part_name(first.transaction, first.series, part_of(first.ordinal, first.total_count))
         pieces = [small.body for small in run if small.body]
-        block = BlockId(first.ordinal, len(run), 0, 1, crc64(pieces)) if pieces else marker_id(first.ordinal)
+        total_count, at = first.total_count, first.ordinal
+        block = BlockId(total_count, at, len(run), 0, 1, crc64(pieces)) if pieces else marker_id(total_count, at)
         async with self._requests:
             await self._outlets.stage_block(hold, name, block, pieces or [EMPTY_MARKER])
         return Staged(

@@ -26,7 +26,7 @@ CRC-64 of the bytes that are staged, so one rule verifies all blocks. It is in n
 EMPTY_MARKER_CRC64: Final = 0xD5DA5047EFEC8728
 
 _PART = re.compile(r"([^/]+)/([^/]+)/part-([0-9]{5})")
-_BLOCK_ID = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{16})")
+_BLOCK_ID = re.compile(r"([0-9a-f]{5})\.([0-9a-f]{5})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{3})\.([0-9a-f]{16})")
 
 
 def sub_block_bytes(total_count: int) -> int:
@@ -79,17 +79,21 @@ def record_name(transaction: str, record: str) -> str:
     return f"{transaction}/{record}"
 
 
-def marker_id(ordinal: int) -> BlockId:
+def marker_id(total_count: int, ordinal: int) -> BlockId:
     """Id of the block that marks an ordinal's payload as empty."""
-    return BlockId(ordinal, 1, 0, 0, EMPTY_MARKER_CRC64)
+    return BlockId(total_count, ordinal, 1, 0, 0, EMPTY_MARKER_CRC64)
 
 
 class BlockId(msgspec.Struct, frozen=True, order=True):
     """What an uncommitted block holds; its text is the block's id, so an id never denotes two contents.
 
-    The same bytes staged again overwrite themselves; other bytes for the same ordinal get another id.
+    The same bytes staged again overwrite themselves; other bytes for the same ordinal get another id, and so does the
+    same payload of a series that is said to have another total count.
     """
 
+    total_count: int
+    """Of the series, as the payload says; 0 for `KEEP_ALIVE` alone. Without it a list of blocks would not tell how
+    much is missing behind the last one."""
     first: int
     """First ordinal in the block; 0 for `KEEP_ALIVE` alone."""
     count: int
@@ -102,7 +106,8 @@ class BlockId(msgspec.Struct, frozen=True, order=True):
     """CRC-64/NVME of the block's bytes."""
 
     def __str__(self) -> str:
-        return f"{self.first:08x}.{self.count:03x}.{self.sub:03x}.{self.nsub:03x}.{self.crc64:016x}"
+        said = f"{self.total_count:05x}.{self.first:05x}.{self.count:03x}"
+        return f"{said}.{self.sub:03x}.{self.nsub:03x}.{self.crc64:016x}"
 
     @classmethod
     def parse(cls, text: str) -> BlockId | None:
@@ -111,5 +116,5 @@ class BlockId(msgspec.Struct, frozen=True, order=True):
         return cls(*(int(group, 16) for group in found.groups())) if found else None
 
 
-KEEP_ALIVE: Final = BlockId(0, 0, 0, 0, EMPTY_MARKER_CRC64)
+KEEP_ALIVE: Final = BlockId(0, 0, 0, 0, 0, EMPTY_MARKER_CRC64)
 """Staged to renew the week after which Azure drops what is uncommitted: of no ordinal, and left out of every list."""

@@ -88,7 +88,7 @@ class _Staging:
         """Take a sub-block into the checksums of the whole, and begin to send it."""
         message = self._message
         crc = crc64(block.pieces)
-        block_id = BlockId(message.ordinal, 1, len(self._crc64s), self._nsub, crc)
+        block_id = BlockId(message.total_count, message.ordinal, 1, len(self._crc64s), self._nsub, crc)
         self._whole = combine(self._whole, crc, block.size)
         self._crc64s.append(crc)
         try:

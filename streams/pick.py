@@ -50,7 +50,7 @@ _Way: TypeAlias = tuple[Block, ...]
 def pick(plan: PartPlan, total_count: int, staged: Iterable[Block]) -> Picked | NotThere | Unclear:
     """The accepted blocks among those that are staged in a part's blob."""
     tiles = tiling.decode(plan.tiles, part_ordinals(plan.part, total_count))
-    shelf = _Shelf(staged)
+    shelf = _Shelf(total_count, staged)
     if plan.named is not None:
         named = zip(tiles, plan.named, strict=True)
         ways = [shelf.named(tile, crc64s) for tile, crc64s in named]
@@ -59,7 +59,7 @@ def pick(plan: PartPlan, total_count: int, staged: Iterable[Block]) -> Picked | 
     if shelf.missing:
         return NotThere(tuple(shelf.missing))
     whole = [way for way in ways if way is not None]
-    if len(whole) < len(tiles) or not _matches(plan, tiles, whole):
+    if len(whole) < len(tiles) or not _matches(plan, total_count, tiles, whole):
         return Unclear()
     return Picked(tuple(block for way in whole for block in way))
 
@@ -67,13 +67,15 @@ def pick(plan: PartPlan, total_count: int, staged: Iterable[Block]) -> Picked | 
 class _Shelf:
     """What is staged, by the tile that it could be of."""
 
-    def __init__(self, staged: Iterable[Block]) -> None:
+    def __init__(self, total_count: int, staged: Iterable[Block]) -> None:
+        self._total_count = total_count
         self.missing: list[int] = []
         """Ordinals of tiles that were looked for and are not there."""
-        self._blocks = {block.id: block for block in staged}
+        # One of another total count lost a conflict: it says of its series what was not accepted.
+        self._blocks = {block.id: block for block in staged if block.id.total_count == total_count}
         self._by_tile: dict[tuple[int, int], dict[int, dict[int, list[Block]]]] = {}
         for block in self._blocks.values():
-            first, count, sub, nsub, _ = block.id.first, block.id.count, block.id.sub, block.id.nsub, block.id.crc64
+            first, count, sub, nsub = block.id.first, block.id.count, block.id.sub, block.id.nsub
             if count == 1 or nsub == 1:  # a run is one block
                 by_sub = self._by_tile.setdefault((first, count), {}).setdefault(nsub, {})
                 by_sub.setdefault(sub, []).append(block)
@@ -92,8 +94,9 @@ class _Shelf:
     def named(self, tile: Interval, crc64s: str) -> _Way | None:
         """The blocks with these checksums; of a run whose block has gone, smaller ones that make the same bytes."""
         checksums = [int(crc64s[at : at + 16], 16) for at in range(0, len(crc64s), 16)]
-        ids = [BlockId(tile.first, tile.count, sub, len(checksums), crc64) for sub, crc64 in enumerate(checksums)]
-        if all(block in self._blocks for block in ids or [marker_id(tile.first)]):
+        total, nsub = self._total_count, len(checksums)
+        ids = [BlockId(total, tile.first, tile.count, sub, nsub, crc64) for sub, crc64 in enumerate(checksums)]
+        if all(block in self._blocks for block in ids or [marker_id(total, tile.first)]):
             return tuple(self._blocks[block] for block in ids)
         if tile.count > 1:
             for way in self._pieces(tile):
@@ -126,12 +129,12 @@ def _halves(tile: Interval) -> tuple[Interval, Interval]:
     return Interval(tile.first, half), Interval(tile.first + half, half)
 
 
-def _matches(plan: PartPlan, tiles: list[Interval], ways: list[_Way]) -> bool:
+def _matches(plan: PartPlan, total_count: int, tiles: list[Interval], ways: list[_Way]) -> bool:
     """Whether the blocks are those of the plan, counting the pieces of a run as the run that they make."""
     digest = blocks = 0
     for tile, way in zip(tiles, ways, strict=True):
         if tile.count > 1 and (len(way) != 1 or way[0].id.count != tile.count):
-            ids = [BlockId(tile.first, tile.count, 0, 1, _crc64(way))]
+            ids = [BlockId(total_count, tile.first, tile.count, 0, 1, _crc64(way))]
         else:
             ids = [block.id for block in way]
         blocks += len(ids)

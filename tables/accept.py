@@ -42,7 +42,8 @@ def block_ids(staged: Staged) -> tuple[str, ...]:
     """Ids of the blocks that hold what is staged."""
     nsub = len(staged.blocks)
     return tuple(
-        str(BlockId(staged.first, staged.count, sub, nsub, int(crc64, 16))) for sub, crc64 in enumerate(staged.blocks)
+        str(BlockId(staged.total_count, staged.first, staged.count, sub, nsub, int(crc64, 16)))
+        for sub, crc64 in enumerate(staged.blocks)
     )
 
 
@@ -76,7 +77,9 @@ def contents(staged: Staged) -> list[Content]:
 def _add(series: Series, staged: Staged, known: list[Content | None], said: list[Content]) -> Series:
     """Accept the fact: what it brings is counted, and the tiles that lie within it leave the part for its own."""
     own = block_ids(staged)
-    nested = [str(block) for block in series.contents.blocks(staged.first, staged.count) if block.nsub]
+    nested = [
+        str(block) for block in series.contents.blocks(staged.total_count, staged.first, staged.count) if block.nsub
+    ]
     fresh = [place for place, old in enumerate(known) if old is None]
     size = sum(staged.sizes[place] for place in fresh)
     part = part_of(staged.first, staged.total_count)

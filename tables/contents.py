@@ -66,17 +66,19 @@ class Chunk(msgspec.Struct, frozen=True):
             return None
         return b"" if self.tiles[at] & _EMPTY else self.crc64s[at * _CRC64_BYTES : (at + 1) * _CRC64_BYTES]
 
-    def blocks(self, at: int, first: int, count: int) -> Iterator[BlockId]:
+    def blocks(self, at: int, total_count: int, first: int, count: int) -> Iterator[BlockId]:
         """Of the tile `first`, `count` that starts at the place `at`."""
         if count > 1:
-            yield BlockId(first, count, 0, 1, int.from_bytes(self.runs[at // 2 * 8 : at // 2 * 8 + 8], "big"))
+            crc64 = int.from_bytes(self.runs[at // 2 * 8 : at // 2 * 8 + 8], "big")
+            yield BlockId(total_count, first, count, 0, 1, crc64)
         elif self.tiles[at] & _EMPTY:
-            yield marker_id(first)
+            yield marker_id(total_count, first)
         else:
             crc64s = self.cuts.get(at) or self.crc64s[at * 8 : at * 8 + 8]
             nsub = len(crc64s) // _CRC64_BYTES
             for sub in range(nsub):
-                yield BlockId(first, 1, sub, nsub, int.from_bytes(crc64s[sub * 8 : sub * 8 + 8], "big"))
+                crc64 = int.from_bytes(crc64s[sub * 8 : sub * 8 + 8], "big")
+                yield BlockId(total_count, first, 1, sub, nsub, crc64)
 
 
 _UNKNOWN: Final = Chunk()
@@ -104,7 +106,7 @@ class Contents(msgspec.Struct, frozen=True):
         code = tiles[at] & ~_EMPTY if at < len(tiles) else 0
         return 1 << code >> 1
 
-    def blocks(self, first: int, count: int) -> list[BlockId]:
+    def blocks(self, total_count: int, first: int, count: int) -> list[BlockId]:
         """What is staged for the tiles within an aligned interval, markers of empty payloads included.
 
         The interval must not lie within a tile that is larger.
@@ -115,7 +117,7 @@ class Contents(msgspec.Struct, frozen=True):
         while step < count:
             tile = self.tile(first + step)
             if tile:
-                found += chunk.blocks(at + step, first + step, tile)
+                found += chunk.blocks(at + step, total_count, first + step, tile)
             step += tile or 1
         return found
 

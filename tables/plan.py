@@ -52,6 +52,7 @@ def _part(series: Series, part: int, tally: PartTally) -> PartPlan:
 
 
 def _named(series: Series, plan: PartPlan) -> tuple[str, ...]:
-    tiles = tiling.decode(plan.tiles, part_ordinals(plan.part, series.total_count or 0))
-    blocks = (series.contents.blocks(tile.first, tile.count) for tile in tiles)
+    total_count = series.total_count or 0
+    tiles = tiling.decode(plan.tiles, part_ordinals(plan.part, total_count))
+    blocks = (series.contents.blocks(total_count, tile.first, tile.count) for tile in tiles)
     return tuple("".join(f"{block.crc64:016x}" for block in of_tile if block.nsub) for of_tile in blocks)

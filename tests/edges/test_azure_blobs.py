@@ -32,7 +32,7 @@ from tests.support.fault_proxy import Fault, FaultProxy
 NAME = "t-1/cashflows/part-00000"
 KIND = "application/x-test"
 BODY = random.Random(1).randbytes(2 * MIB + 3)
-BLOCK = BlockId(1, 1, 0, 1, crc64([BODY]))
+BLOCK = BlockId(9, 1, 1, 0, 1, crc64([BODY]))
 PIECES = [memoryview(BODY)[: 300 << 10], memoryview(BODY)[300 << 10 :]]
 
 
@@ -85,7 +85,7 @@ async def test_a_block_on_a_connection_that_was_used_before_survives_its_reset(
     for ordinal in range(3):
         proxy.plan("PUT", "comp=block&", Fault.RESET_IN_BODY)
         await blobs.uncommitted(NAME)
-        await blobs.stage_block(NAME, BlockId(ordinal, 1, 0, 1, BLOCK.crc64), PIECES)
+        await blobs.stage_block(NAME, BlockId(9, ordinal, 1, 0, 1, BLOCK.crc64), PIECES)
         assert proxy.seen[-1].body == BODY
 
 
@@ -298,7 +298,7 @@ async def test_a_container_that_is_full_of_somebody_elses_blocks_shows_only_ours
 ) -> None:
     async with azure_blobs(blob_connection_string) as blobs:
         await blobs.create_container()
-        await blobs._blob(NAME).stage_block("x" * 37, b"foreign", length=7)
+        await blobs._blob(NAME).stage_block("x" * len(str(BLOCK)), b"foreign", length=7)
         await blobs.stage_block(NAME, BLOCK, PIECES)
         assert await blobs.uncommitted(NAME) == [Block(BLOCK, len(BODY))]
 

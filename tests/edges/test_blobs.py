@@ -57,7 +57,7 @@ async def blobs(absent: Blobs) -> Blobs:
 
 
 def block_of(body: bytes, ordinal: int = 1, sub: int = 0, nsub: int = 1) -> BlockId:
-    return BlockId(ordinal, 1, sub, nsub, crc64([body]))
+    return BlockId(9, ordinal, 1, sub, nsub, crc64([body]))
 
 
 async def stage(blobs: Blobs, body: bytes, ordinal: int = 1) -> BlockId:
@@ -153,7 +153,7 @@ async def test_other_content_for_the_same_ordinal_stands_beside_the_first(blobs:
 async def test_pieces_are_put_together_in_order(blobs: Blobs) -> None:
     body = random.Random(7).randbytes(3 * MIB + 17)
     pieces: list[Piece] = [body[:1], memoryview(body)[1 : 2 * MIB], memoryview(body)[2 * MIB :], b""]
-    block = BlockId(1, 1, 0, 1, crc64([body]))
+    block = BlockId(9, 1, 1, 0, 1, crc64([body]))
     await blobs.stage_block(NAME, block, pieces)
     await commit(blobs, block)
     assert await content(blobs) == body

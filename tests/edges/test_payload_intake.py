@@ -197,7 +197,7 @@ async def test_a_bridge_that_gave_everything_back_comes_back_when_storage_does(h
     hasty.storage_fails = ALWAYS
     for _ in range(hold_module.FAILURES_MAX):
         with pytest.raises(BlobsUnavailable):
-            await storage.ask(lambda: hasty.stage_block("", BlockId(1, 1, 0, 1, 0), []))
+            await storage.ask(lambda: hasty.stage_block("", BlockId(1, 1, 1, 0, 1, 0), []))
     hasty.broker.send(*payload(1, content_of(LARGE)))
     await eventually(lambda: hasty.broker.gone == 1)
     assert storage.sick

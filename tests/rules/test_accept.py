@@ -17,8 +17,8 @@ from tables.transaction import PartTally, Series
 def test_block_ids_name_the_ordinal_the_cut_and_the_content() -> None:
     staged = payload("a", 7, of=9, body="xy")
     assert block_ids(staged) == (
-        f"00000007.001.000.002.{staged.blocks[0]}",
-        f"00000007.001.001.002.{staged.blocks[1]}",
+        f"00009.00007.001.000.002.{staged.blocks[0]}",
+        f"00009.00007.001.001.002.{staged.blocks[1]}",
     )
     assert block_ids(payload("a", 7, of=9, body="")) == ()
 
@@ -81,7 +81,7 @@ def tally(*facts: Staged) -> PartTally:
 
 def test_a_run_is_one_block_of_several_ordinals() -> None:
     whole = run("a", 1, "x", "", "y", "z", of=5)
-    assert block_ids(whole) == (f"00000001.004.000.001.{whole.blocks[0]}",)
+    assert block_ids(whole) == (f"00005.00001.004.000.001.{whole.blocks[0]}",)
     series, taken = take(Series(), whole)
     assert (taken, series.received, series.received_count, series.bytes) == (Taken.NEW, 0b1111, 4, sum(whole.sizes))
     assert series.parts == {0: tally(whole)}
@@ -185,4 +185,4 @@ def test_losers_leave_nothing_behind_however_many_they_are() -> None:
 
 
 def test_the_marker_s_id_carries_the_checksum_of_what_is_staged() -> None:
-    assert marker_id(1).crc64 == crc64([EMPTY_MARKER])
+    assert marker_id(9, 1).crc64 == crc64([EMPTY_MARKER])

@@ -258,7 +258,7 @@ def test_a_part_that_is_committed_with_other_bytes_is_not_taken_for_the_accepted
     async def script() -> None:
         assembly = Assembly({1: b"a"}, MemoryBlobs())
         await assembly.stage(1)
-        name, other = part_name("T1", SERIES, 0), BlockId(1, 1, 0, 1, crc64([b"z"]))
+        name, other = part_name("T1", SERIES, 0), BlockId(1, 1, 1, 0, 1, crc64([b"z"]))
         await assembly.blobs.stage_block(name, other, [b"z"])
         await assembly.blobs.commit(name, [other], content_type="a/b", metadata={"brh_content": "0" * 32})
         answer = await assembly.deliver()

@@ -18,6 +18,7 @@ contents_of_one = st.just(b"") | crc64s.map(bytes.fromhex)
 payloads = st.tuples(contents_of_one, st.lists(crc64s, min_size=1, max_size=4).map(tuple))
 
 Tile = tuple[list[bytes], tuple[str, ...]]
+TOTAL = 10_000
 
 
 def blocks_of(content: bytes, cut: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def filled(known: dict[int, tuple[bytes, tuple[str, ...]]]) -> Contents:
 
 
 def ids(first: int, *crc64s: str) -> list[BlockId]:
-    return [BlockId(first, 1, sub, len(crc64s), int(crc64, 16)) for sub, crc64 in enumerate(crc64s)]
+    return [BlockId(TOTAL, first, 1, sub, len(crc64s), int(crc64, 16)) for sub, crc64 in enumerate(crc64s)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -44,8 +45,8 @@ def test_contents_know_what_a_dict_would(known: dict[int, tuple[bytes, tuple[str
         assert contents.get(ordinal) == content
         assert contents.tile(ordinal) == (content is not None)
         assert contents.known(ordinal, 1) == [content]
-        staged = ids(ordinal, *cut) if content else [marker_id(ordinal)]
-        assert contents.blocks(ordinal, 1) == (staged if content is not None else [])
+        staged = ids(ordinal, *cut) if content else [marker_id(TOTAL, ordinal)]
+        assert contents.blocks(TOTAL, ordinal, 1) == (staged if content is not None else [])
     assert contents.known(1_025, 16) == [known.get(ordinal, (None, ()))[0] for ordinal in range(1_025, 1_041)]
 
 
@@ -77,14 +78,15 @@ def test_a_run_leaves_no_trace_of_the_tiles_within_it() -> None:
     before = [(1_027, run(1_027, 2)), (1_029, ([b"12345678"], ("0" * 16, "1" * 16))), (1_030, single(1_030))]
     assert tiled(*before, (1_029, run(1_029, 4)), (1_025, run(1_025, 8))) == largest
     assert [largest.tile(ordinal) for ordinal in (1_024, 1_025, 1_032, 1_033)] == [0, 8, 8, 0]
-    assert largest.blocks(1_025, 8) == [BlockId(1_025, 8, 0, 1, 1_025_008)]
+    assert largest.blocks(TOTAL, 1_025, 8) == [BlockId(TOTAL, 1_025, 8, 0, 1, 1_025_008)]
 
 
 def test_the_blocks_within_an_interval_are_those_of_its_tiles() -> None:
     contents = tiled((1, single(1, b"12345678")), (2, single(2)), (3, run(3, 2)), (7, run(7, 2)), (9, run(9, 8)))
-    one = BlockId(1, 1, 0, 1, int.from_bytes(b"12345678", "big"))
-    assert contents.blocks(1, 8) == [one, marker_id(2), BlockId(3, 2, 0, 1, 3_002), BlockId(7, 2, 0, 1, 7_002)]
-    assert contents.blocks(17, 16) == []
+    one = BlockId(TOTAL, 1, 1, 0, 1, int.from_bytes(b"12345678", "big"))
+    runs = [BlockId(TOTAL, first, 2, 0, 1, first * 1_000 + 2) for first in (3, 7)]
+    assert contents.blocks(TOTAL, 1, 8) == [one, marker_id(TOTAL, 2), *runs]
+    assert contents.blocks(TOTAL, 17, 16) == []
 
 
 def test_the_counts_of_a_part_tell_the_tile_of_each_ordinal() -> None:
@@ -111,9 +113,9 @@ def test_no_run_and_no_part_ends_within_a_chunk_of_another() -> None:
 def test_adding_an_ordinal_leaves_the_old_contents_as_they_were() -> None:
     before = Contents().with_tile(1, [b"12345678"], ("0" * 16, "1" * 16))
     before.with_tile(2, [b"abcdefgh"], ("2" * 16, "3" * 16))
-    assert (before.get(2), before.blocks(2, 1)) == (None, [])
+    assert (before.get(2), before.blocks(TOTAL, 2, 1)) == (None, [])
     before.with_tile(1, [b"12345678", b""], ("2" * 16,))
-    assert (before.get(2), before.blocks(1, 1)) == (None, ids(1, "0" * 16, "1" * 16))
+    assert (before.get(2), before.blocks(TOTAL, 1, 1)) == (None, ids(1, "0" * 16, "1" * 16))
 
 
 def test_adding_a_tile_copies_one_chunk_and_shares_the_others() -> None:

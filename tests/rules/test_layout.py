@@ -25,6 +25,7 @@ from bridge.layout import (
 total_counts = st.integers(1, TOTAL_COUNT_MAX) | st.sampled_from([SHORT_SERIES, SHORT_SERIES + 1, 4_096, 4_097])
 block_ids = st.builds(
     BlockId,
+    total_count=st.integers(0, TOTAL_COUNT_MAX),
     first=st.integers(1, TOTAL_COUNT_MAX),
     count=st.integers(1, 256),
     sub=st.integers(0, 31),
@@ -40,11 +41,12 @@ def test_an_id_survives_its_text(block: BlockId) -> None:
 
 @given(block_ids)
 def test_every_id_has_the_same_width_and_stays_below_azures_64_bytes(block: BlockId) -> None:
-    assert len(str(block).encode("ascii")) == 37
+    assert len(str(block).encode("ascii")) == 40
 
 
 def test_an_id_looks_like_this() -> None:
-    assert str(BlockId(0x1A, 1, 2, 0x20, 0xAE8B14860A799888)) == "0000001a.001.002.020.ae8b14860a799888"
+    block = BlockId(1_000_000, 0x1A, 1, 2, 0x20, 0xAE8B14860A799888)
+    assert str(block) == "f4240.0001a.001.002.020.ae8b14860a799888"
 
 
 @given(block_ids, block_ids)
@@ -56,15 +58,16 @@ def test_ids_sort_as_text_like_they_sort_as_numbers(one: BlockId, other: BlockId
     "text",
     [
         "",
-        "0000001a.001.002.020.ae8b14860a79988",
-        "0000001a.001.002.020.ae8b14860a7998888",
-        "0000001A.001.002.020.ae8b14860a799888",
-        "0000001a.001.002.020.ae8b14860a799888\n",
-        " 000001a.001.002.020.ae8b14860a799888",
-        "0000001a-001-002-020-ae8b14860a799888",
-        "0000001a.0x1.002.020.ae8b14860a799888",
-        "0000001a.001.002.020.ae8b14860a79988٣",
-        "x" * 37,
+        "f4240.0001a.001.002.020.ae8b14860a79988",
+        "f4240.0001a.001.002.020.ae8b14860a7998888",
+        "F4240.0001a.001.002.020.ae8b14860a799888",
+        "f4240.0001a.001.002.020.ae8b14860a799888\n",
+        " 4240.0001a.001.002.020.ae8b14860a799888",
+        "f4240-0001a-001-002-020-ae8b14860a799888",
+        "f4240.0001a.0x1.002.020.ae8b14860a799888",
+        "f4240.0001a.001.002.020.ae8b14860a79988٣",
+        "0001a.001.002.020.ae8b14860a799888",
+        "x" * 40,
     ],
 )
 def test_text_that_is_no_id_of_ours_is_none(text: str) -> None:

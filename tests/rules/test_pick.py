@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bridge.blobs import Block
 from bridge.checksums import crc64
 from bridge.layout import BlockId, marker_id
-from streams.pick import NotThere, Picked, Unclear, pick
+from streams import pick as picking
+from streams.pick import NotThere, Picked, Unclear
 from tables import tiling
 from tables.effects import PartPlan, block_hash, digest_text
 
 
 def block(first: int, count: int = 1, *, content: int = 0, sub: int = 0, nsub: int = 1, size: int = 10) -> Block:
-    return Block(BlockId(first, count, sub, nsub, content), size)
+    """Of a series as long as the test says at the end: `pick` and `plan` put its total count in."""
+    return Block(BlockId(0, first, count, sub, nsub, content), size)
 
 
 def bytes_block(first: int, *bodies: bytes) -> Block:
     """The block of real payloads, so that checksums add up."""
     whole = b"".join(bodies)
-    return Block(BlockId(first, len(bodies), 0, 1, crc64([whole])), len(whole))
+    return Block(BlockId(0, first, len(bodies), 0, 1, crc64([whole])), len(whole))
 
 
 def marker(ordinal: int) -> Block:
-    return Block(marker_id(ordinal), 1)
+    return Block(marker_id(0, ordinal), 1)
+
+
+def of(total_count: int, blocks: Iterable[Block]) -> list[Block]:
+    return [Block(replace(each.id, total_count=total_count), each.size) for each in blocks]
+
+
+def pick(wanted: PartPlan, total_count: int, staged: Iterable[Block]) -> Picked | NotThere | Unclear:
+    found = picking.pick(wanted, total_count, of(total_count, staged))
+    return Picked(tuple(of(0, found.blocks))) if isinstance(found, Picked) else found
 
 
 def plan(*accepted: Block, ordinals: int, named: bool = False, missing: Sequence[int] = ()) -> PartPlan:
@@ -42,7 +54,7 @@ def plan(*accepted: Block, ordinals: int, named: bool = False, missing: Sequence
         by_tile[first] += f"{each.id.crc64:016x}"
         for within in range(first + 1, first + count):
             del by_tile[within]
-    digest = digest_text(sum(block_hash(str(each.id)) for each in accepted))
+    digest = digest_text(sum(block_hash(str(each.id)) for each in of(ordinals, accepted)))
     size = sum(each.size for each in accepted)
     names = tuple(crc64s for _, crc64s in sorted(by_tile.items())) if named else None
     held = ordinals - len(missing)
@@ -210,3 +222,15 @@ def test_a_plan_is_read_as_it_was_written() -> None:
     for wanted in both(block(1, 4), block(5, 4), block(9, 2), ordinals=12, missing=[12]):
         assert msgspec.json.decode(msgspec.json.encode(wanted), type=PartPlan) == wanted
     assert b"tiles" not in msgspec.json.encode(plan(block(1), ordinals=1))
+
+
+# --- another total count
+
+
+def test_blocks_of_another_total_count_leave_no_choice_and_fill_no_hole() -> None:
+    accepted = [block(1, content=1), marker(2), block(3, 2, content=3)]
+    for wanted in both(accepted[0], accepted[2], ordinals=4):
+        others = [block(1, content=2), block(2, content=2), block(3, 2, content=4), block(1, 4, content=5)]
+        staged = [*of(4, accepted), *of(5, others)]
+        assert picking.pick(wanted, 4, staged) == Picked(tuple(of(4, [accepted[0], accepted[2]])))
+        assert picking.pick(wanted, 4, of(5, accepted)) == NotThere((1, 2, 3, 4))

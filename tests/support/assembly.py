@@ -67,13 +67,14 @@ class Assembly:
         step = self._cut_bytes if count == 1 else len(whole)
         cuts = [whole[at : at + step] for at in range(0, len(whole), step)] if whole else []
         crc64s = [crc64([cut]) for cut in cuts]
-        ids = [BlockId(first, count, sub, len(cuts), each) for sub, each in enumerate(crc64s)]
-        name = part_name(self.transaction.id, SERIES, part_of(first, self.total_count))
-        for block, cut in zip(ids or [marker_id(first)], cuts or [EMPTY_MARKER], strict=True):
+        total = self.total_count
+        ids = [BlockId(total, first, count, sub, len(cuts), each) for sub, each in enumerate(crc64s)]
+        name = part_name(self.transaction.id, SERIES, part_of(first, total))
+        for block, cut in zip(ids or [marker_id(total, first)], cuts or [EMPTY_MARKER], strict=True):
             await self.blobs.stage_block(name, block, [cut])
         if told:
             sizes, of_each = tuple(map(len, bodies)), tuple(hex16(crc64([body])) for body in bodies)
-            self.tell(Staged(SERIES, first, count, self.total_count, sizes, of_each, tuple(map(hex16, crc64s))))
+            self.tell(Staged(SERIES, first, count, total, sizes, of_each, tuple(map(hex16, crc64s))))
         return True
 
     def effect(self) -> Deliver:

@@ -191,7 +191,7 @@ class Gathered:
             ordinals = set(range(first, first + count))
             assert not ordinals & covered or ordinals <= covered, "runs are nested or disjoint"
             if not ordinals <= covered:
-                chosen += [BlockId(first, count, 0, 1, int(crc, 16)) for crc in blocks]
+                chosen += [BlockId(total_count, first, count, 0, 1, int(crc, 16)) for crc in blocks]
                 covered |= ordinals
         name = part_name(transaction, series, part)
         done = await self.blobs.commit(name, sorted(chosen), content_type="application/x-test", metadata={})
@@ -203,5 +203,6 @@ def blocks_of(event: PayloadsStaged, staged: Staged) -> list[tuple[str, BlockId]
     """Where the blocks that a fact names must be; of an empty payload its marker, which is named by nothing."""
     name = part_name(event.transaction, staged.series, part_of(staged.first, staged.total_count))
     if not staged.blocks:
-        return [(name, gathering.marker_id(staged.first))]
-    return [(name, BlockId(staged.first, staged.count, 0, 1, int(crc, 16))) for crc in staged.blocks]
+        return [(name, gathering.marker_id(staged.total_count, staged.first))]
+    total_count, first, count = staged.total_count, staged.first, staged.count
+    return [(name, BlockId(total_count, first, count, 0, 1, int(crc, 16))) for crc in staged.blocks]

@@ -62,7 +62,8 @@ class Result:
 
     async def stage(self, blobs: Blobs, series: str, ordinal: int) -> Staged:
         body = self.series[series][ordinal - 1]
-        block = BlockId(ordinal, 1, 0, 1, crc64([body])) if body else marker_id(ordinal)
+        total = len(self.series[series])
+        block = BlockId(total, ordinal, 1, 0, 1, crc64([body])) if body else marker_id(total, ordinal)
         await blobs.stage_block(self.part(series, ordinal), block, [body or EMPTY_MARKER])
         return self.fact(series, ordinal)
 

@@ -45,7 +45,8 @@ def name_of(message: PayloadMessage) -> str:
 
 def ids_of(fact: Staged) -> list[BlockId]:
     """The blocks that a fact names, as delivery makes them from it."""
-    return [BlockId(fact.first, 1, sub, len(fact.blocks), int(crc, 16)) for sub, crc in enumerate(fact.blocks)]
+    nsub = len(fact.blocks)
+    return [BlockId(fact.total_count, fact.first, 1, sub, nsub, int(crc, 16)) for sub, crc in enumerate(fact.blocks)]
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
