@@ -21,6 +21,9 @@ COMMANDS: Final = {
     "status": "what has arrived of a transaction and what it waits for",
     "list": "transactions, all or by state and type",
     "gaps": "which ordinals of a transaction are missing",
+    "retry": "deliver at once what waits for its next try",
+    "cancel": "give an open transaction up",
+    "extend": "let a transaction wait longer",
     "wait": "return when a transaction has its outcome",
     "fetch": "download and verify a completed result",
 }

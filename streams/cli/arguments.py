@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import click
 
-from bridge.contract.inbound import is_transaction_id
+from bridge.contract.inbound import TIMEOUT_MAX_S, TIMEOUT_MIN_S, is_transaction_id
+from bridge.durations import limit_s
 
 _SIZE = re.compile(r"([0-9]{1,15})([KMGT]i?)?B?", re.IGNORECASE)
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)?")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, None: 1.0}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)?")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, None: 1.0}
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
 
 
@@ -33,7 +34,7 @@ class Size(click.ParamType):
 
 
 class Duration(click.ParamType):
-    """Seconds, as `60s`, `2m`, `1h` or a plain number."""
+    """Seconds, as `60s`, `2m`, `1h`, `1d` or a plain number."""
 
     name = "duration"
 
@@ -45,6 +46,20 @@ class Duration(click.ParamType):
         if not found:
             self.fail(f"{value!r} is no duration such as 60s, 2m or 1h.", param, ctx)
         return float(found[1]) * _SECONDS[found[2]]
+
+
+class Wait(Duration):
+    """Seconds to wait for messages, as `Duration` or as ISO 8601, within the bounds of the contract."""
+
+    name = "wait"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        iso_s = limit_s(value) if isinstance(value, str) else None
+        seconds = super().convert(value, param, ctx) if iso_s is None else iso_s
+        if not TIMEOUT_MIN_S <= seconds <= TIMEOUT_MAX_S:
+            self.fail(f"{value!r} is not within 1s to 6d.", param, ctx)
+        return seconds
 
 
 class Percent(click.ParamType):

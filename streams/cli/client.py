@@ -12,6 +12,7 @@ import msgspec
 
 from bridge.quoting import quoted
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
+from streams.commands import KEY_HEADER, USER_HEADER
 
 TIMEOUT_S: Final = 15.0
 
@@ -19,8 +20,17 @@ _UNKNOWN_TRANSACTION: Final = "unknown-transaction"
 _REMEDIES: Final = {
     400: "Correct what is named.",
     404: "Look at `brh list`, or wait for it with `brh wait`.",
+    409: "See where it stands with `brh status`.",
     503: "Ask again in a second: partitions move, or their tables are being read.",
 }
+_REMEDIES_OF_CODES: Final = {
+    "already-closed": "See it with `brh status`; send the result under another transaction id if it is needed.",
+    "nothing-to-retry": "See what is missing with `brh gaps`, and send that.",
+    "already-decided": "Follow its delivery with `brh wait`, or try it at once with `brh retry`.",
+    "beyond-limit": "Extend it by less, or send what `brh gaps` names.",
+    "idempotency-key-reused": "Choose another --key, or none.",
+}
+_TAKEN: Final = frozenset({200, 202})
 _EXIT_CODES: Final = {400: EXIT_USAGE, 404: EXIT_NOT_FOUND, 503: EXIT_NOT_READY}
 
 
@@ -43,11 +53,22 @@ class Api:
         """One page of the list. Raises CliError."""
         return await self._get("/v1/transactions", params, TIMEOUT_S)
 
+    async def command(
+        self, transaction: str, action: str, members: dict[str, str], *, key: str, user: str | None
+    ) -> dict[str, Any]:
+        """Give a command; the same `key` again is the same command. Raises CliError."""
+        headers = {KEY_HEADER: key} | ({} if user is None else {USER_HEADER: user})
+        path = f"/v1/transactions/{transaction}/{action}"
+        return await self._ask("POST", path, TIMEOUT_S, json=members, headers=headers)
+
     async def _get(self, path: str, params: dict[str, str], timeout_s: float) -> dict[str, Any]:
+        return await self._ask("GET", path, timeout_s, params=params)
+
+    async def _ask(self, method: str, path: str, timeout_s: float, **options: Any) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
-            async with self._session.get(
-                self._url + path, params=params, timeout=timeout, allow_redirects=False
+            async with self._session.request(
+                method, self._url + path, timeout=timeout, allow_redirects=False, **options
             ) as response:
                 body = await response.read()
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
@@ -61,7 +82,7 @@ class Api:
         other_404 = response.status == 404 and document is not None and document.get("code") != _UNKNOWN_TRANSACTION
         if document is None or other_404:
             raise unreachable(self._url, f"status {response.status}, as if something else listened there")
-        if response.status != 200:
+        if response.status not in _TAKEN:
             raise refused(response.status, document)
         return document
 
@@ -77,10 +98,11 @@ def unreachable(url: str, reason: str) -> CliError:
 def refused(status: int, problem: dict[str, Any]) -> CliError:
     """The API answered with a problem document."""
     said = str(problem.get("detail") or problem.get("title") or f"status {status}")
+    code = str(problem.get("code", status))
     return CliError(
         said.rstrip("."),
-        code=str(problem.get("code", status)),
-        remedy=_REMEDIES.get(status, "Look at the log of the tracker."),
+        code=code,
+        remedy=_REMEDIES_OF_CODES.get(code) or _REMEDIES.get(status, "Look at the log of the tracker."),
         exit_code=_EXIT_CODES.get(status, EXIT_FAILED),
     )
 

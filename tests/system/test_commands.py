@@ -1,0 +1,93 @@
+"""People act on transactions of a real installation, and see what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from click.testing import CliRunner, Result
+
+from streams.cli import brh
+from tests.support.deliveries import below
+from tests.support.outside import Chunks, listening, publish_header, publish_payloads
+from tests.support.world import World, until
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def txn() -> str:
+    return f"T-{uuid4().hex[:12]}"
+
+
+async def run(world: World, *arguments: str) -> Result:
+    return await asyncio.to_thread(CliRunner(env=world.env).invoke, brh, [*arguments])
+
+
+async def begin(world: World, txn: str) -> dict[str, Any]:
+    """A transaction that lacks one payload of two."""
+    await publish_header(world, txn, {"series": [{"type": "s"}]})
+    await publish_payloads(world, txn, {"s": Chunks(txn, [100, 200])}, [1])
+    return await shown(world, txn, lambda row: row["header"] and row["series"][0]["receivedCount"] == 1)
+
+
+async def shown(world: World, txn: str, wanted: Any) -> dict[str, Any]:
+    def probe() -> dict[str, Any] | None:
+        row = world.transaction(txn)
+        return row if row and wanted(row) else None
+
+    return await asyncio.to_thread(until, probe, 30, f"{txn} is as expected; it is {world.transaction(txn)}")
+
+
+async def test_a_cancelled_transaction_is_abandoned_told_and_removed(world: World, txn: str) -> None:
+    async with listening(world, "transaction.abandoned.#") as heard:
+        await begin(world, txn)
+        result = await run(world, "cancel", txn, "--json")
+        assert (result.exit_code, json.loads(result.stdout)["action"]) == (0, "cancel"), result.stderr
+        (message,) = await heard.wait(txn)
+        problem = json.loads(message.body)["data"]["problem"]
+        assert (problem["code"], problem["missing"]) == ("cancelled", {"s": [[2, 2]]})
+        assert "cancelled it" in problem["detail"]
+    row = await asyncio.to_thread(world.wait_state, txn, ["Abandoned"])
+    assert [each["id"] for each in row["commands"]] == [json.loads(result.stdout)["commandId"]]
+    waited = await run(world, "wait", txn)
+    assert (waited.exit_code, "(cancelled)" in waited.stderr) == (1, True)
+    async with world.blobs() as blobs:
+        records = [f"{txn}/{record}" for record in ("_header.json", "_outcome.json", "_told.json")]
+        assert [each.name for each in await below(blobs, txn)] == records
+    again = await run(world, "cancel", txn)
+    assert (again.exit_code, "(already-closed)" in again.stderr) == (1, True)
+
+
+async def test_an_extended_transaction_waits_longer_once_for_each_key(world: World, txn: str) -> None:
+    before = datetime.fromisoformat((await begin(world, txn))["deadlines"]["awaiting"])
+    url = f"{world.api}/v1/transactions/{txn}/extend"
+    async with aiohttp.ClientSession() as session:
+        # At once, so that some are judged by a row that does not know of the others.
+        asked = [
+            session.post(url, json={"by": "PT2H"}, headers={"Idempotency-Key": "k-1", "X-Brh-User": "ann"})
+            for _ in range(5)
+        ]
+        assert {answer.status for answer in await asyncio.gather(*asked)} == {202}
+    assert (await run(world, "extend", txn, "--by", "1h", "--key", "k-2")).exit_code == 0
+    row = await shown(world, txn, lambda row: len(row["commands"]) > 1)
+    assert [each["id"] for each in row["commands"]] == ["k-1", "k-2"]
+    assert datetime.fromisoformat(row["deadlines"]["awaiting"]) == before + timedelta(hours=3)
+    assert row["commands"][0]["by"] == "ann"
+    assert (await run(world, "extend", txn, "--by", "1h", "--key", "k-2")).exit_code == 0
+    too_long = await run(world, "extend", txn, "--by", "5d")
+    assert (too_long.exit_code, "(beyond-limit)" in too_long.stderr) == (1, True)
+    assert len((await shown(world, txn, bool))["commands"]) == 2
+
+
+async def test_what_is_open_is_not_delivered_again_and_says_so(world: World, txn: str) -> None:
+    await begin(world, txn)
+    result = await run(world, "retry", txn)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"{txn} is AwaitingResults: there is nothing to deliver yet (nothing-to-retry)" in result.stderr
+    assert (await run(world, "retry", f"{txn}-unknown")).exit_code == 3
