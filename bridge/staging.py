@@ -6,6 +6,9 @@ have in hand are the memory that a payload needs, whatever its size.
 Blocks of a payload that turns out to be wrong, or whose bridge dies, stay behind uncommitted. They do no harm: a commit
 names the blocks of facts and nothing else, and no fact is made here of what was not whole. The commit drops them, or
 the service does within a week.
+
+The last block is the seal: it is sent when the others are stored and the body has the digest that it must have. So
+where facts were lost, a list of blocks still tells which payloads are whole and right.
 """
 
 from __future__ import annotations
@@ -93,6 +96,11 @@ class _Staging:
         self._crc64s.append(crc)
         try:
             await self._hash(block)
+            if len(self._crc64s) == self._nsub:
+                if self.wrong_digest():
+                    block.release()
+                    return
+                await self.stored()
             sending = tasks.create_task(self._stage_block(self._blob, block_id, block.pieces))
         except BaseException:
             block.release()

@@ -123,6 +123,15 @@ async def test_another_digest_than_declared_is_refused(blobs: Blobs, size: int) 
     assert hashlib.sha256(body).hexdigest() in refused.reason
 
 
+@pytest.mark.parametrize("size", [1_000, 2 * SUB + 1])
+async def test_a_refused_payload_is_never_whole_in_storage(blobs: Blobs, size: int) -> None:
+    body = body_of(size)
+    message = message_of(body, sha256="0" * 64)
+    await stage(blobs, body, message)
+    last = -(-size // SUB) - 1
+    assert [block.id.sub for block in sorted(await blobs.uncommitted(name_of(message)))] == list(range(last))
+
+
 async def test_blocks_of_a_refused_payload_are_in_nobodys_way(blobs: Blobs) -> None:
     bad, good = body_of(SUB + 1), body_of(SUB + 5, seed=2)
     await stage(blobs, bad, message_of(bad, sha256="0" * 64))
