@@ -20,9 +20,8 @@ from bridge.azure_client import is_emulator, retries
 from bridge.checksums import combine, crc64, hex16
 from bridge.contract.events import PayloadsStaged, Staged
 from bridge.contract.inbound import PayloadMessage
-from bridge.envelope import parse_payload
+from bridge.envelope import Properties, parse_payload
 from bridge.facts import Facts
-from bridge.headers import properties_of
 from bridge.layout import BlockId, part_name, part_of, sub_block_bytes
 from bridge.settings import BridgeSettings, load
 from bridge.topology import PAYLOADS, SMALL_PAYLOADS
@@ -43,7 +42,8 @@ async def _bridge(settings: BridgeSettings) -> None:
 
         async def take(message: AbstractIncomingMessage) -> None:
             body = message.body
-            parsed = parse_payload(properties_of(message), len(body))
+            properties = Properties(type=message.type, correlation_id=message.correlation_id, headers=message.headers)
+            parsed = parse_payload(properties, len(body))
             assert isinstance(parsed, PayloadMessage), parsed
             name = part_name(parsed.transaction, parsed.series, part_of(parsed.ordinal, parsed.total_count))
             blob = container.get_blob_client(name)

@@ -1,6 +1,6 @@
 """Where RabbitMQ is and how to log in: what an AMQP URL says, read as the other AMQP library of this process reads it.
 
-`amqp[s]://user:password@host:port/vhost?heartbeat=60&auth=external&cafile=…&certfile=…&keyfile=…&no_verify_ssl=0`
+`amqp[s]://user:password@host:port/vhost?heartbeat=20&auth=external&cafile=…&certfile=…&keyfile=…&no_verify_ssl=0`
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from bridge.settings import SettingsError
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 _MECHANISMS: Final = {"plain": "PLAIN", "external": "EXTERNAL"}
 HEARTBEAT_MAX_S: Final = 3_600
+HEARTBEAT_DEFAULT_S: Final = 20
+"""RabbitMQ notices that a consumer is gone after two to three of them, and gives its messages to nobody else before."""
 
 
 class AmqpAddress(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class AmqpAddress(msgspec.Struct, frozen=True):
 def _parse(url: URL) -> AmqpAddress:
     query = url.query
     mechanism = _MECHANISMS[query.get("auth", "plain").lower()]
-    heartbeat_s = int(query.get("heartbeat", "60"))
+    heartbeat_s = int(query.get("heartbeat", HEARTBEAT_DEFAULT_S))
     default_port = _PORTS[url.scheme]
     if not url.host or not 0 <= heartbeat_s <= HEARTBEAT_MAX_S:
         raise ValueError("host or heartbeat")

@@ -48,8 +48,10 @@ class LaneClosed(Exception):
 class AmqpConnection(asyncio.BufferedProtocol):
     """What asyncio and the frame reader call, and what a lane asks of it."""
 
-    def __init__(self, on_message: OnMessage, name: str) -> None:
+    def __init__(self, on_message: OnMessage, name: str, on_end: Callable[[bool], None] = lambda _: None) -> None:
+        """`on_end` is called once, with whether the broker has answered a farewell of ours."""
         self.on_message = on_message
+        self._on_end = on_end
         self._name = name
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(self, CHANNEL)
@@ -90,7 +92,8 @@ class AmqpConnection(asyncio.BufferedProtocol):
         await self.ask(commands.Channel.Open(), commands.Channel.OpenOk)
 
     async def ask(self, method: Frame, reply: type[_Reply], channel: int = CHANNEL) -> _Reply:
-        """Send a method and wait for its reply. Raises LaneClosed."""
+        """Send a method and wait for its reply, one at a time. Raises LaneClosed."""
+        assert self._reply is None, "the answer to one question would be taken for that to another"
         self.send(method, channel)
         return await self._expect(reply)
 
@@ -163,13 +166,15 @@ class AmqpConnection(asyncio.BufferedProtocol):
             case commands.Channel.Close():
                 self._farewell(commands.Channel.CloseOk(), channel, method)
             case commands.Connection.CloseOk():
-                self.abort("closed by us")
+                self._fail(LaneClosed("closed by us"), answered=True)
             case commands.Basic.Cancel():
                 self.abort("the broker cancelled the consumer: its queue is gone or has moved")
             case commands.Connection.Blocked() | commands.Connection.Unblocked():
                 _log.info("alarm of the broker", lane=self._name, on=isinstance(method, commands.Connection.Blocked))
-            case _ if self._reply is not None and not self._reply.done():
-                self._reply.set_result(method)
+            case _ if (asked := self._reply) is not None:
+                self._reply = None
+                if not asked.done():  # whoever asked may have given up
+                    asked.set_result(method)
             case _:
                 self.abort(f"nobody asked for {method.name}")
 
@@ -190,10 +195,7 @@ class AmqpConnection(asyncio.BufferedProtocol):
         if self._why is not None:
             raise self._why
         self._reply = self._loop.create_future()
-        try:
-            method = await self._reply
-        finally:
-            self._reply = None
+        method = await self._reply
         if not isinstance(method, reply):
             raise LaneClosed(f"{method.name} came in place of {reply.name}")
         return method
@@ -207,7 +209,7 @@ class AmqpConnection(asyncio.BufferedProtocol):
         self.send(answer, channel)
         self._fail(LaneClosed(f"{close.reply_code} {close.reply_text}", code=close.reply_code), flush=True)
 
-    def _fail(self, why: LaneClosed, *, flush: bool = False) -> None:
+    def _fail(self, why: LaneClosed, *, flush: bool = False, answered: bool = False) -> None:
         if self._why is not None:
             return
         self._why = why
@@ -218,6 +220,8 @@ class AmqpConnection(asyncio.BufferedProtocol):
             self._transport.close() if flush else self._transport.abort()
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(why)
+        self._reply = None
+        self._on_end(answered)
 
     def _beat(self, beat_s: float) -> None:
         # Silence says nothing while it is us who do not read.

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
-from bridge.contract.events import EVENT_MAX_BYTES, TransactionEvent, encode, topic_name
+from bridge.contract.events import EVENT_MAX_BYTES, TransactionEvent, Watermark, encode, topic_name
 from bridge.settings import BridgeSettings, SettingsError
 
 _log = structlog.get_logger()
+
+LOG_APPEND_TIME: Final = 1
+"""Kafka's number for a timestamp that the broker has given."""
 
 
 class FactsUnavailable(Exception):
@@ -57,3 +64,27 @@ class Facts:
             await self._producer.send_and_wait(self._topic, encode(event), key=event.transaction.encode())
         except KafkaError as error:
             raise FactsUnavailable(f"a fact of {event.transaction} was not acknowledged: {error!r}") from error
+
+    async def say(self, words: Sequence[Watermark]) -> tuple[datetime, ...] | None:
+        """Publish a watermark to each partition, beginning with 0, and wait for all acknowledgements.
+
+        Returns:
+            When each was taken, by the clock of the partition's broker. None: that is not known, because a broker did
+            not say it (for a record that it already had, or because the topic is stamped by producers).
+
+        Raises:
+            FactsUnavailable: one of them was not acknowledged; others may have been.
+        """
+        answers: list[RecordMetadata | BaseException] = await asyncio.gather(
+            *(self._producer.send_and_wait(self._topic, encode(word), partition=at) for at, word in enumerate(words)),
+            return_exceptions=True,
+        )
+        stamps: list[datetime] = []
+        for answer in answers:
+            if isinstance(answer, KafkaError):
+                raise FactsUnavailable(f"a watermark was not acknowledged: {answer!r}") from answer
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer.timestamp_type == LOG_APPEND_TIME:
+                stamps.append(datetime.fromtimestamp(answer.timestamp / 1000, UTC))
+        return tuple(stamps) if len(stamps) == len(words) else None

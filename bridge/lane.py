@@ -20,6 +20,7 @@ from bridge.amqp_address import AmqpAddress
 from bridge.amqp_connection import AmqpConnection, LaneClosed
 from bridge.envelope import Properties
 from bridge.frames import Body, DroppedBody
+from bridge.reached import Seen
 
 OPEN_TIMEOUT_S: Final = 15.0
 
@@ -55,17 +56,33 @@ class Incoming:
 class Lane:
     """One consumer; `Lane.open` makes one that is consuming."""
 
-    def __init__(self, accept: Callable[[Incoming], Body], name: str) -> None:
+    def __init__(
+        self,
+        accept: Callable[[Incoming], Body],
+        name: str,
+        queue: str = "",
+        gave_back: Callable[[], None] = lambda: None,
+    ) -> None:
         self._accept = accept
         self._name = name
-        self._connection = AmqpConnection(self._on_message, name)
-        self._draining = False
+        self._queue = queue
+        self._gave_back = gave_back
+        self._connection = AmqpConnection(self._on_message, name, self._on_end)
+        self._consumes = self._draining = False
+        self._taken = self._in_order = 0
         self._settled_below = 1
         self._settled: set[int] = set()
 
     @classmethod
     async def open(
-        cls, address: AmqpAddress, queue: str, *, prefetch: int, accept: Callable[[Incoming], Body], name: str
+        cls,
+        address: AmqpAddress,
+        queue: str,
+        *,
+        prefetch: int,
+        accept: Callable[[Incoming], Body],
+        name: str,
+        gave_back: Callable[[], None] = lambda: None,
     ) -> Lane:
         """Connect, log in and consume.
 
@@ -76,12 +93,14 @@ class Lane:
             accept: called with each message before its first body byte; it must not block. What it returns takes the
                 body, and can keep it waiting.
             name: of the connection, for the broker's operators.
+            gave_back: called when it ends, unless it is certain that the broker had given it nothing but what is
+                settled. Also for a lane that could not be opened, once it has asked for messages.
 
         Raises:
             LaneClosed: the broker refused; `code` says what.
             OSError: it cannot be reached, TimeoutError among them.
         """
-        lane = cls(accept, name)
+        lane = cls(accept, name, queue, gave_back)
         connection = lane._connection
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -90,6 +109,7 @@ class Lane:
                 )
                 await connection.log_in(address)
                 await connection.ask(commands.Basic.Qos(prefetch_count=prefetch), commands.Basic.QosOk)
+                lane._consumes = True
                 await connection.ask(commands.Basic.Consume(queue=queue, consumer_tag=name), commands.Basic.ConsumeOk)
         except BaseException:
             connection.abort("could not be opened")
@@ -108,10 +128,7 @@ class Lane:
     def ack(self, tags: Iterable[int]) -> None:
         """Acknowledge messages. Raises LaneClosed; they are delivered again then, which is harmless."""
         fresh = sorted(tags)
-        self._settled.update(fresh)
-        while self._settled_below in self._settled:
-            self._settled.remove(self._settled_below)
-            self._settled_below += 1
+        self._settle(fresh)
         # One frame for all up to a tag, where every earlier one is settled; the tag itself must still be open.
         together = [tag for tag in fresh if tag < self._settled_below]
         if together:
@@ -121,8 +138,23 @@ class Lane:
 
     def reject(self, tag: int) -> None:
         """Have the broker dead-letter a message; its body may still be on the way. Raises LaneClosed."""
-        self._settled.add(tag)
+        self._settle([tag])
         self._connection.send(commands.Basic.Reject(tag, requeue=False))
+
+    async def look(self) -> Seen:
+        """Ask how many messages wait in the queue; one question at a time. Raises LaneClosed.
+
+        The answer comes behind what the broker has sent before it, so behind a body for which there is no room.
+        """
+        question = commands.Queue.Declare(queue=self._queue, passive=True)
+        answer = await self._connection.ask(question, commands.Queue.DeclareOk)
+        return Seen(
+            waiting=answer.message_count or 0,
+            consumers=answer.consumer_count or 0,
+            taken=self._taken,
+            in_order=self._in_order,
+            settled=self._settled_below - 1,
+        )
 
     def proceed(self) -> None:
         """There is room for a body again."""
@@ -144,7 +176,21 @@ class Lane:
         """Cut the connection; again is harmless."""
         self._connection.abort(reason)
 
+    def _settle(self, tags: Iterable[int]) -> None:
+        self._settled.update(tags)
+        while self._settled_below in self._settled:
+            self._settled.remove(self._settled_below)
+            self._settled_below += 1
+
+    def _on_end(self, answered: bool) -> None:
+        # Unanswered, there may be more on the wire than we have seen.
+        if self._consumes and not (answered and self._settled_below > self._taken):
+            self._gave_back()
+
     def _on_message(self, deliver: commands.Basic.Deliver, size: int, found: commands.Basic.Properties) -> Body:
+        self._taken += 1
+        # RabbitMQ 4 hands out messages of a higher priority ahead of others.
+        self._in_order += not (deliver.redelivered or found.priority)
         if self._draining:
             return DroppedBody()
         return self._accept(Incoming(self, deliver, size, found))

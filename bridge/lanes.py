@@ -39,18 +39,23 @@ class Lanes:
         name: str,
         storage: Breaker,
         crash: Callable[[Exception], None],
+        gave_back: Callable[[], None] = lambda: None,
     ) -> None:
-        """`prefetch` and `accept` as for `Lane.open`; while `storage` is sick, lanes are opened slowly.
+        """`prefetch`, `accept` and `gave_back` as for `Lane.open`; while `storage` is sick, lanes are opened slowly.
 
         `crash` ends the process, for what can only be a mistake of ours: nobody would open that lane any more.
         """
         self._address = address
-        self._queue = queue
+        self.queue = queue
         self._prefetch = prefetch
         self._accept = accept
         self._names = [f"{name} {queue} {number}" for number in range(1, count + 1)]
         self._storage = storage
         self._crash = crash
+        self._gave_back = gave_back
+        self._may_open = asyncio.Event()
+        self._may_open.set()
+        self._given_up = 0
         self._open: dict[str, Lane] = {}
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -61,6 +66,22 @@ class Lanes:
         self._keepers = [asyncio.create_task(self._keep(name)) for name in self._names]
         for keeper in self._keepers:
             keeper.add_done_callback(self._ended)
+
+    @property
+    def open(self) -> list[Lane]:
+        """Those that are open now."""
+        return [lane for lane in self._open.values() if not lane.closed]
+
+    def give_up(self, reason: str) -> None:
+        """Cut all lanes, and open none before `resume`."""
+        self._may_open.clear()
+        self._given_up += 1
+        for lane in self._open.values():
+            lane.abort(reason)
+
+    def resume(self) -> None:
+        """Lanes may be opened again; more than once is harmless."""
+        self._may_open.set()
 
     def drain(self) -> None:
         """Take nothing new, and open nothing."""
@@ -102,4 +123,16 @@ class Lanes:
                 _log.warning("lane cannot be opened", lane=name, error=repr(error), again_in_s=round(pause_s, 1))
 
     async def _lane(self, name: str) -> Lane:
-        return await Lane.open(self._address, self._queue, prefetch=self._prefetch, accept=self._accept, name=name)
+        await self._may_open.wait()
+        before = self._given_up
+        lane = await Lane.open(
+            self._address,
+            self.queue,
+            prefetch=self._prefetch,
+            accept=self._accept,
+            name=name,
+            gave_back=self._gave_back,
+        )
+        if self._given_up > before:
+            lane.abort("given up while it was being opened")
+        return lane

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -21,33 +19,30 @@ from bridge.contract.inbound import SMALL_PAYLOAD_BYTES, PayloadMessage, Rejecte
 from bridge.envelope import parse_payload
 from bridge.frames import Body
 from bridge.gathering import Gathering
-from bridge.hand import LINGER_S, Small
+from bridge.hand import Small
 from bridge.hold import HeldTooLong
 from bridge.inflow import RefusedBody, StreamedBody, WholeBody
-from bridge.lane import Incoming, Lane, LaneClosed
+from bridge.intake import Intake
+from bridge.lane import Incoming, LaneClosed
 from bridge.layout import sub_block_bytes
 from bridge.memory import Memory
 from bridge.outlets import Outlets
-from bridge.rejection import Refused, Rejection
 from bridge.settings import BridgeSettings
 from bridge.staging import stage_payload, wrong_digest
 
 _log = structlog.get_logger()
 
 
-class PayloadIntake:
+class PayloadIntake(Intake):
     """What happens to payload messages, from their first byte to their acknowledgement."""
 
     def __init__(
         self, outlets: Outlets, memory: Memory, settings: BridgeSettings, crash: Callable[[Exception], None]
     ) -> None:
         """`crash` ends the process, for what can only be a mistake of ours."""
-        self._outlets = outlets
-        self._memory = memory
+        super().__init__(outlets, memory, crash)
         self._settings = settings
-        self._crash = crash
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._gathering = Gathering(outlets, self._begin)
 
     def accept(self, queue: str, incoming: Incoming) -> Body:
@@ -69,27 +64,10 @@ class PayloadIntake:
             return body
         return self._small(queue, incoming, message)
 
-    async def finish(self, timeout_s: float) -> None:
-        """Wait for what is in hand; what is not done in time is delivered again."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                # Small payloads that wait for neighbours have no task yet, and one batch begins when another ends.
-                while self._tasks or self._gathering.busy:
-                    if self._tasks:
-                        await asyncio.wait(self._tasks)
-                    else:
-                        await asyncio.sleep(LINGER_S)
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            # Leave the message unacknowledged and end, rather than lose it quietly.
-            self._crash(error)
+    @property
+    def busy(self) -> bool:
+        """Something is in hand; small payloads that wait for neighbours have no task yet."""
+        return super().busy or self._gathering.busy
 
     async def _large(self, queue: str, incoming: Incoming, message: PayloadMessage, body: StreamedBody) -> None:
         hold = self._outlets.hold()
@@ -116,22 +94,3 @@ class PayloadIntake:
                 self._gathering.take(Small(message, body, incoming.lane, incoming.tag, release, self._loop.time()))
 
         return WholeBody(message.size, memory=self._memory, proceed=incoming.lane.proceed, done=arrived)
-
-    def _refuse(
-        self, queue: str, incoming: Incoming, why: Rejected, release: Callable[[], None]
-    ) -> Coroutine[Any, Any, None]:
-        """Announce why, then let the broker dead-letter the message itself, body and all."""
-        # Before anything is waited for: properties may fill a frame, and are not kept until somebody listens.
-        refused = Refused(queue, incoming.routing_key, incoming.properties, incoming.size, why)
-        return self._reject(incoming.lane, incoming.tag, self._outlets.rejection(refused), release)
-
-    async def _reject(self, lane: Lane, tag: int, rejection: Rejection, release: Callable[[], None]) -> None:
-        try:
-            await self._outlets.announce(self._outlets.hold(), rejection)
-            lane.reject(tag)
-        except HeldTooLong as error:
-            lane.abort(f"a rejection was {error}")
-        except LaneClosed as error:
-            _log.info("rejected message comes again", event_id=rejection.event.id, reason=str(error))
-        finally:
-            release()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-import aio_pika
 import structlog
-from aio_pika.abc import AbstractIncomingMessage, AbstractQueue, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from mode import Service
 
 from bridge import topology
@@ -21,14 +19,16 @@ from bridge.broker_check import check_broker
 from bridge.decoding import decode_whatever_comes
 from bridge.facts import Facts
 from bridge.headers import HeaderIntake
+from bridge.intake import Intake
 from bridge.lane import LaneClosed
 from bridge.lanes import Lanes
 from bridge.layout import MIB, sub_block_bytes
 from bridge.memory import Memory
-from bridge.notices import RECONNECT_S, Notices
+from bridge.notices import Notices
 from bridge.outlets import Outlets
 from bridge.payloads import PayloadIntake
 from bridge.settings import BridgeSettings, SettingsError
+from bridge.watermarks import Watermarks, unheard_max_s
 
 _log = structlog.get_logger()
 
@@ -43,90 +43,72 @@ class Bridge(Service):
         super().__init__(**kwargs)
         self._settings = settings
         self._name = settings.bridge_id or f"{socket.gethostname()}-{os.getpid()}"
-        self._connection: AbstractRobustConnection | None = None
-        self._headers: tuple[AbstractQueue, str] | None = None
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._intakes: list[Intake] = []
         self._lanes: list[Lanes] = []
-        self._payloads: PayloadIntake | None = None
+        self._watermarks: Watermarks | None = None
 
     async def on_start(self) -> None:
         """Connect to all three systems, then begin to consume."""
         decode_whatever_comes()
         settings = self._settings
         address = AmqpAddress.parse(settings.amqp_url)
+        longest_s = unheard_max_s(settings, address.heartbeat_s)
         blobs = await self.add_async_context(AzureBlobs(settings))
         facts = await self.add_async_context(Facts(settings))
         notices = await self.add_async_context(Notices(settings.amqp_url, f"brh bridge {self._name} (notices)"))
         outlets = Outlets(blobs, facts, notices, instance=settings.instance, hold_max_s=settings.hold_max_s)
         memory = Memory(settings.memory_mb * MIB)
         memory.touch(settings.lanes * settings.blocks_in_flight * sub_block_bytes(1))
-        await self._consume_headers(HeaderIntake(outlets, topology.HEADERS))
+        watermarks = self._watermarks = Watermarks(
+            facts, self._name, settings, unheard_max_s=longest_s, crash=self._broken
+        )
+        # Before anything is consumed: a bridge that nobody knows of answers for nothing.
+        await watermarks.start()
         _log.info("bridge begins to consume", bridge=self._name)
-        payloads = self._payloads = PayloadIntake(outlets, memory, settings, self._broken)
-        for queue, count, prefetch in (
-            (topology.PAYLOADS, settings.lanes, 1),
-            (topology.SMALL_PAYLOADS, 1, settings.small_prefetch),
-        ):
-            lanes = Lanes(
+        for lanes in self._consumers(address, outlets, memory, watermarks):
+            watermarks.follow(lanes)
+            self._lanes.append(lanes)
+            try:
+                await lanes.start()
+            except (LaneClosed, OSError) as error:
+                raise SettingsError(f"queue {lanes.queue} cannot be consumed ({error}): run `brh setup`") from error
+        self.add_future(check_broker(settings.rabbitmq_management_url))  # whoever does not answer must not delay us
+        _log.info("bridge is consuming", lanes=settings.lanes, memory_mb=settings.memory_mb)
+
+    def _consumers(
+        self, address: AmqpAddress, outlets: Outlets, memory: Memory, watermarks: Watermarks
+    ) -> Iterator[Lanes]:
+        settings = self._settings
+        headers = HeaderIntake(outlets, memory, self._broken)
+        payloads = PayloadIntake(outlets, memory, settings, self._broken)
+        self._intakes = [headers, payloads]
+        kinds: tuple[tuple[str, Intake, int, int], ...] = (
+            (topology.HEADERS, headers, 1, settings.header_prefetch),
+            (topology.PAYLOADS, payloads, settings.lanes, 1),
+            (topology.SMALL_PAYLOADS, payloads, 1, settings.small_prefetch),
+        )
+        for queue, intake, count, prefetch in kinds:
+            yield Lanes(
                 address,
                 queue,
                 count=count,
                 prefetch=prefetch,
-                accept=partial(payloads.accept, queue),
+                accept=partial(intake.accept, queue),
                 name=f"brh bridge {self._name}",
                 storage=outlets.storage,
                 crash=self._broken,
+                gave_back=watermarks.gave_back,
             )
-            try:
-                await lanes.start()
-            except (LaneClosed, OSError) as error:
-                raise SettingsError(f"queue {queue} cannot be consumed ({error}): run `brh setup`") from error
-            self._lanes.append(lanes)
-        self.add_future(check_broker(settings.rabbitmq_management_url))  # whoever does not answer must not delay us
-        _log.info("bridge is consuming", lanes=settings.lanes, memory_mb=settings.memory_mb)
 
     async def on_stop(self) -> None:
         """Take nothing new, finish what is in hand, then let go."""
-        if self._headers is not None:
-            queue, tag = self._headers
-            try:
-                await queue.cancel(tag)
-            except (AMQPError, ChannelInvalidStateError) as error:
-                _log.info("the channel was gone before its consumer could be cancelled", error=repr(error))
         for lanes in self._lanes:
             lanes.drain()
-        if self._payloads is not None:
-            await self._payloads.finish(DRAIN_MAX_S)
-        if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=DRAIN_MAX_S)
+        await asyncio.gather(*(intake.finish(DRAIN_MAX_S) for intake in self._intakes))
         for lanes in self._lanes:
             await lanes.stop()
-        if self._connection is not None:
-            await self._connection.close()
-
-    async def _consume_headers(self, intake: HeaderIntake) -> None:
-        self._connection = await aio_pika.connect_robust(
-            self._settings.amqp_url.get_secret_value(),
-            client_properties={"connection_name": f"brh bridge {self._name} (headers)"},
-            reconnect_interval=RECONNECT_S,
-        )
-        channel = await self._connection.channel()
-        await channel.set_qos(prefetch_count=self._settings.header_prefetch)
-        # ensure=True: the library restores only consumers of queues that it has seen declared.
-        queue = await channel.get_queue(topology.HEADERS, ensure=True)
-
-        async def on_message(message: AbstractIncomingMessage) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._in_hand.add(task)
-                task.add_done_callback(self._in_hand.discard)
-            try:
-                await intake.take(message)
-            except Exception as error:  # a bug: leave the message unacknowledged and end, rather than lose it quietly
-                _log.exception("bridge ends", queue=topology.HEADERS)
-                await self.crash(error)
-
-        self._headers = (queue, await queue.consume(on_message))
+        if self._watermarks is not None:
+            await self._watermarks.stop()
 
     def _broken(self, error: Exception) -> None:
         _log.error("bridge ends", exc_info=error)

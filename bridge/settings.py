@@ -54,6 +54,15 @@ class KafkaSettings(_Settings):
     """How long a record may take to be acknowledged before the attempt counts as failed."""
 
 
+class WatermarkSettings(_Settings):
+    """What bridges and trackers have to agree on."""
+
+    bridge_silence_s: float = Field(150, ge=1, le=900)
+    """When a bridge has said nothing for so long, all that it had in hand is in the queues again. It covers the time
+    until a bridge gives up that Kafka does not hear, and the time until RabbitMQ notices (three heartbeats). Waiting is
+    not judged for so long after a bridge was lost, or a tracker took a partition over."""
+
+
 class BlobSettings(_Settings):
     """Azure Blob Storage: either a connection string (emulator, development) or an account and its own identity."""
 
@@ -64,7 +73,7 @@ class BlobSettings(_Settings):
     """Pinned: the client's own default may be newer than what a region or the emulator has."""
 
 
-class BridgeSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings):
+class BridgeSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings, WatermarkSettings):
     """The bridge process."""
 
     lanes: int = Field(4, ge=1, le=64)
@@ -84,6 +93,8 @@ class BridgeSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings
     hold_max_s: float = Field(1_200, ge=1, le=1_500)
     """How long a delivery is held while storage or Kafka fail, before it is given back to the queue. Below the
     broker's consumer timeout (30 min by default), which would close the channel instead."""
+    watermark_interval_s: float = Field(5, ge=0.1, le=60)
+    """How often the bridge says in each partition how far it has come; waiting is judged about three of these later."""
     bridge_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
     """Name of this bridge in logs; made from host and process id when empty."""
 

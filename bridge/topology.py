@@ -19,6 +19,8 @@ SMALL_PAYLOADS: Final = "brh.payloads.small"
 REJECTED: Final = "brh.rejected"
 ORPHANS: Final = "brh.orphans"
 NOTIFICATIONS: Final = "brh.notifications"
+CONSUMED: Final = (HEADERS, PAYLOADS, SMALL_PAYLOADS)
+"""What bridges read."""
 
 DELIVERY_LIMIT: Final = 50
 """How often a message may be given back before it is dead-lettered. Every lost connection counts for all messages that

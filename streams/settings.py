@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from bridge.settings import AmqpSettings, BlobSettings, InstanceSettings, KafkaSettings
+from bridge.settings import AmqpSettings, BlobSettings, InstanceSettings, KafkaSettings, WatermarkSettings
 
 
 def _loopback_bind(text: str) -> str:
@@ -56,7 +56,7 @@ class WorkerSettings(InstanceSettings, KafkaSettings):
     """How long a worker may be silent before its partitions go to others."""
 
 
-class TrackerSettings(WorkerSettings):
+class TrackerSettings(WorkerSettings, WatermarkSettings):
     """The tracker process."""
 
     api_bind: Bind = "127.0.0.1:6066"
@@ -72,8 +72,6 @@ class TrackerSettings(WorkerSettings):
     dedupe_retention_s: float = Field(14 * 86_400, ge=60, le=366 * 86_400)
     """How long a closed transaction is remembered. Not shorter than the events topic keeps its records, or a replay
     could open a transaction again; the outcome document would still close it without telling anybody twice."""
-    bridge_silence_s: float = Field(150, ge=1, le=900)
-    """How late the broker may notice that a bridge is gone."""
 
 
 class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):

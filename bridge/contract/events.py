@@ -143,11 +143,12 @@ class Watermark(Event, frozen=True):
     """
 
     bridge: str
-    """One run of a bridge process; it is another one when the process is started again."""
+    """One run of a bridge: it is another one when the process is started again, and when it has lost a lane with what
+    it had in hand."""
     reached: datetime | None = None
     """None: a bridge that is about to consume, and has not come round once."""
     gone: bool = False
-    """It has given back what it had in hand, and will be silent from now on."""
+    """It has nothing in hand, had nothing to give back, and will be silent from now on."""
 
 
 class Tick(Event, frozen=True):

@@ -76,7 +76,7 @@ def test_with_a_certificate_one_logs_in_without_a_password(auth: str) -> None:
     assert (address.mechanism, address.response.get_secret_value()) == ("EXTERNAL", "")
 
 
-@pytest.mark.parametrize(("query", "heartbeat_s"), [("", 60), ("?heartbeat=0", 0), ("?heartbeat=3600", 3_600)])
+@pytest.mark.parametrize(("query", "heartbeat_s"), [("", 20), ("?heartbeat=0", 0), ("?heartbeat=3600", 3_600)])
 def test_heartbeats_are_wished_for_in_seconds(query: str, heartbeat_s: int) -> None:
     assert parse(f"amqp://host/{query}").heartbeat_s == heartbeat_s
 

@@ -6,12 +6,11 @@ takes it a second.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
 
 from bridge import azure_blobs, azure_client, hold
 from bridge.azure_client import retries
@@ -53,8 +52,8 @@ class InnerBridge:
 
     @property
     def _intake(self) -> PayloadIntake:
-        assert self._bridge._payloads is not None
-        return self._bridge._payloads
+        found = [intake for intake in self._bridge._intakes if isinstance(intake, PayloadIntake)]
+        return found[0]
 
     @property
     def redelivered(self) -> list[Delivery]:
@@ -79,19 +78,17 @@ async def inner_bridge(
     if proxy is not None:
         changes["blob_connection_string"] = behind(proxy.url, world.env["BRH_BLOB_CONNECTION_STRING"])
     deliveries: list[Delivery] = []
-    accept, take = PayloadIntake.accept, HeaderIntake.take
 
-    def noted_accept(self: PayloadIntake, queue: str, incoming: Incoming) -> Body:
-        deliveries.append(Delivery(incoming.properties.message_id, incoming.redelivered))
-        return accept(self, queue, incoming)
+    def noted(accept: Callable[[Any, str, Incoming], Body]) -> Callable[[Any, str, Incoming], Body]:
+        def noted_accept(self: Any, queue: str, incoming: Incoming) -> Body:
+            deliveries.append(Delivery(incoming.properties.message_id, incoming.redelivered))
+            return accept(self, queue, incoming)
 
-    async def noted_take(self: HeaderIntake, message: AbstractIncomingMessage) -> None:
-        deliveries.append(Delivery(message.message_id, bool(message.redelivered)))
-        await take(self, message)
+        return noted_accept
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PayloadIntake, "accept", noted_accept)
-        patch.setattr(HeaderIntake, "take", noted_take)
+        for kind in (PayloadIntake, HeaderIntake):
+            patch.setattr(kind, "accept", noted(kind.accept))
         patch.setattr(azure_blobs, "retries", lambda: retries(0))
         patch.setattr(azure_client, "READ_TIMEOUT_S", answer_within_s)
         patch.setattr(hold, "PAUSE_FIRST_S", PAUSE_FIRST_S)
