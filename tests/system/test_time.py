@@ -1,0 +1,128 @@
+"""What time brings, on the real stack with limits of seconds: gaps, time-outs, orphans, and nothing by our outage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from streams.supervisor import children
+from tables.transaction import FINAL
+from tests.support.outside import Chunks, assert_result, listening, publish_header, publish_payloads
+from tests.support.world import World, until
+
+TYPES = """
+[default]
+header = "PT4S"
+idle = "PT2S"
+awaiting = "PT8S"
+early_payloads_max = 4
+[types.patient]
+idle = "PT1H"
+awaiting = "PT4S"
+"""
+LONGEST_S = 8.0
+"""Of the limits above."""
+SILENCE_S = 4
+MARGIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def hasty(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An installation in which everything is late within seconds."""
+    folder = tmp_path_factory.mktemp("hasty")
+    (folder / "types.toml").write_text(TYPES)
+    changes = {
+        "BRH_TYPES_FILE": str(folder / "types.toml"),
+        "BRH_BRIDGE_SILENCE_S": str(SILENCE_S),
+        "BRH_WATERMARK_INTERVAL_S": "0.2",
+    }
+    world = World(stack_env, folder, env=changes)
+    world.env["BRH_AMQP_URL"] += "?heartbeat=1"
+    world.start()
+    yield world
+    world.stop()
+
+
+@pytest.fixture
+def txn() -> str:
+    return f"T-{uuid4().hex[:12]}"
+
+
+def data(message: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(message.body)["data"]
+    return found
+
+
+async def test_gaps_are_told_with_what_is_missing_and_then_the_transaction_is_abandoned(hasty: World, txn: str) -> None:
+    async with listening(hasty, "transaction.gap.#") as gaps, listening(hasty, "transaction.abandoned.#") as ends:
+        await publish_header(hasty, txn, {"series": [{"type": "a"}, {"type": "never"}]})
+        await publish_payloads(hasty, txn, {"a": Chunks(txn, [10] * 5)}, [1, 4])
+        (gap,) = await gaps.wait(txn, "gap")
+        assert data(gap)["sequence"] == 1
+        assert data(gap)["problem"]["missing"] == {"a": [[2, 3], [5, 5]], "never": None}
+        (end,) = await ends.wait(txn)
+        problem = data(end)["problem"]
+        assert (data(end)["outcome"], problem["code"]) == ("Abandoned", "timeout")
+        assert problem["missing"] == {"a": [[2, 3], [5, 5]], "never": None}
+
+
+async def test_payloads_without_a_header_are_abandoned_and_told_to_be_orphans(hasty: World, txn: str) -> None:
+    async with listening(hasty, "transaction.abandoned.#") as ends:
+        await publish_payloads(hasty, txn, {"a": Chunks(txn, [10] * 3)}, [1, 3])
+        (end,) = await ends.wait(txn)
+        assert data(end)["problem"]["code"] == "no-header"
+    row = await asyncio.to_thread(hasty.wait_state, txn, ["Abandoned"])
+    assert row["problem"]["code"] == "no-header"
+
+
+async def test_what_has_come_by_then_is_the_result_where_that_is_wanted(hasty: World, txn: str) -> None:
+    async with listening(hasty, "transaction.completed.#") as ends:
+        header = {"transactionType": "patient", "series": [{"type": "a"}, {"type": "never"}], "onTimeout": "partial"}
+        await publish_header(hasty, txn, header)
+        await publish_payloads(hasty, txn, {"a": Chunks(txn, [10] * 5)}, [2, 3, 5])
+        (end,) = await ends.wait(txn)
+        assert data(end)["partial"]
+        series = {each["seriesType"]: each for each in data(end)["series"]}
+        assert (series["a"]["received"], series["a"]["missing"]) == ([[2, 3], [5, 5]], [[1, 1], [4, 4]])
+        assert (series["never"]["totalCount"], series["never"]["parts"]) == (None, [])
+
+
+async def test_more_than_may_come_before_a_header_fails(hasty: World, txn: str) -> None:
+    async with listening(hasty, "transaction.failed.#") as ends:
+        await publish_payloads(hasty, txn, {"a": Chunks(txn, [10] * 9)}, [1, 2, 3, 4, 5])
+        (end,) = await ends.wait(txn)
+        assert data(end)["problem"]["code"] == "early-limit"
+
+
+async def test_nobody_is_late_for_what_waits_in_the_queues_while_no_bridge_runs(hasty: World, txn: str) -> None:
+    async with listening(hasty, "transaction.#") as heard:
+        await publish_header(hasty, txn, {"transactionType": "patient", "series": [{"type": "a"}]})
+        series = {"a": Chunks(txn, [10] * 3)}
+        await publish_payloads(hasty, txn, series, [1])
+        await asyncio.to_thread(hasty.wait_state, txn, ["AwaitingResults"])
+        await asyncio.to_thread(hasty.end_processes)
+        await publish_payloads(hasty, txn, series, [2, 3])
+        # Trackers and deliveries go on, and hear nothing of a bridge for longer than any limit.
+        hasty.run(children(bridges=0, trackers=1, deliveries=1, env=hasty.env))
+        await asyncio.to_thread(hasty.wait_ready)
+        with pytest.raises(AssertionError, match="AwaitingResults"):
+            await asyncio.to_thread(hasty.wait_state, txn, ["SendingCompletion", *FINAL], LONGEST_S + SILENCE_S)
+        await asyncio.to_thread(hasty.end_processes)
+        hasty.run(children(bridges=1, trackers=1, deliveries=1, env=hasty.env))
+        await asyncio.to_thread(hasty.wait_state, txn, ["Completed"], MARGIN_S)
+        await assert_result(hasty, txn, series)
+        assert not [each for each in await heard.wait(txn) if "abandoned" in (each.routing_key or "")]
+
+
+async def test_who_sends_nothing_more_is_late_once_a_bridge_runs_again(hasty: World, txn: str) -> None:
+    await publish_header(hasty, txn, {"transactionType": "patient", "series": [{"type": "a"}]})
+    await publish_payloads(hasty, txn, {"a": Chunks(txn, [10] * 3)}, [1])
+    hasty.kill("bridge-1")
+    row = await asyncio.to_thread(hasty.wait_state, txn, ["Abandoned"], MARGIN_S)
+    assert row["problem"]["code"] == "timeout"
+    until(lambda: hasty.pid("bridge-1"), MARGIN_S, "the bridge runs again")
