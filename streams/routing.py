@@ -15,6 +15,7 @@ import faust
 import msgspec
 from yarl import URL
 
+from bridge.unreadable import UNREADABLE
 from streams.topics import Topics
 
 ASK_TIMEOUT_S: Final = 5.0
@@ -95,7 +96,7 @@ class Routing:
             if response.status == 200:
                 return msgspec.json.decode(body)
             said = f"status {response.status}"
-        except (TimeoutError, aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, *UNREADABLE) as error:
             said = repr(error)
         log.info("the tracker at %s did not answer: %s", owner, said)
         raise NotReady("the tracker that owns this part cannot answer")

@@ -15,6 +15,7 @@ import msgspec
 from bridge.contract.events import OutcomeKind
 from bridge.contract.inbound import Header, Trace
 from bridge.contract.outbound import Problem, Ranges
+from bridge.unreadable import UNREADABLE
 
 EFFECT_MAX_BYTES: Final = 4 << 20
 """Of one record. No transaction reaches it: `tables.limits` bounds the parts of a plan, `tables.tiling` what is said
@@ -146,4 +147,7 @@ def encode(effect: Effect) -> bytes:
 
 def decode(value: bytes) -> Effect:
     """The effect in a Kafka record. Raises msgspec.DecodeError when it is none that this version knows."""
-    return _decoder.decode(value)
+    try:
+        return _decoder.decode(value)
+    except UNREADABLE as error:
+        raise msgspec.DecodeError(str(error)) from error

@@ -14,6 +14,7 @@ import msgspec
 from bridge.contract.inbound import TIMEOUT_MAX_S, TOTAL_COUNT_MAX, Header, Trace
 from bridge.contract.outbound import Problem
 from bridge.runs import RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, is_aligned
+from bridge.unreadable import UNREADABLE
 
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=TOTAL_COUNT_MAX)]
 _Id = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
@@ -183,4 +184,7 @@ def decode(value: bytes) -> AnyEvent:
 
     Raises msgspec.DecodeError (with the JSON path) when it is none that this version knows.
     """
-    return _decoder.decode(value)
+    try:
+        return _decoder.decode(value)
+    except UNREADABLE as error:
+        raise msgspec.DecodeError(str(error)) from error

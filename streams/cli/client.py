@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from bridge.quoting import quoted
+from bridge.unreadable import UNREADABLE
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
 from streams.commands import KEY_HEADER, USER_HEADER
 
@@ -116,7 +117,7 @@ def _reason(error: Exception) -> str:
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -297,6 +297,8 @@ UNREADABLE = {
     "no type": b'{"transaction":"T1"}',
     "ordinal 0": b'{"type":"PayloadsStaged","transaction":"T1","received":"2026-01-31T12:00:00Z","staged":'
     b'[{"series":"a","first":0,"count":1,"totalCount":1,"sizes":[0],"crc64s":["0000000000000000"],"blocks":[]}]}',
+    "no UTF-8": b'{"type":"Told","transaction":"T\xff","effect":"e","at":"2026-01-31T12:00:00Z"}',
+    "nested without end": b'{"type":"Tick","at":"2026-01-31T12:00:00Z","x":' + b"[" * 100_000,
     "surrogate": b'{"type":"DeliveryRefused","transaction":"T\\ud800","delivery":"d","problem":{}}',
     "no id": events.encode(Delivered("", "Completed", "u", "e", START, START, "n")),
     "two ids": events.encode(Delivered("T1/a", "Completed", "u", "e", START, START, "n")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from playbook import START, T1, payload, run
 
 from bridge.contract.events import PayloadsStaged, Staged, decode, encode
 from bridge.runs import RUN_PAYLOAD_MAX_BYTES
+from tables import effects
 
 LARGEST = RUN_PAYLOAD_MAX_BYTES - 1
 WHOLE = Staged("a", 1, 256, 256, (LARGEST,) * 256, ("0123456789abcdef",) * 256, ("0" * 16,))
@@ -83,3 +85,10 @@ def test_what_cannot_have_been_staged_is_refused(plain: Any) -> None:
 
 def test_what_these_were_made_from_is_not_refused() -> None:
     assert decode(with_staged(changed(TWO))) == PayloadsStaged(T1, (TWO,), START)
+
+
+@pytest.mark.parametrize("value", [b'{"type":"Told","transaction":"\xff"', b'{"type":"Tick","x":' + b"[" * 100_000])
+@pytest.mark.parametrize("read", [decode, effects.decode])
+def test_every_record_that_cannot_be_read_is_one_error(read: Callable[[bytes], Any], value: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        read(value)
