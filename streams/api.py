@@ -1,8 +1,9 @@
 """The HTTP interface of every tracker. An answer never depends on which tracker was asked.
 
-`GET /v1/transactions/{id}` and `/gaps` are answered from the row that the transaction's owner has, the list is merged
-from what every owner has of it. Owners ask each other below `/internal`, which is no public interface. While nobody
-can know, the answer is 503 with Retry-After: never an old row, never a part of a list.
+`GET /v1/transactions/{id}` and `/gaps` are answered from the row that the transaction's owner has, `/explain` from what
+the owner knows, the list is merged from what every owner has of it. Owners ask each other below `/internal`, which is
+no public interface. While nobody can know, the answer is 503 with Retry-After: never an old row, never a part of a
+list.
 
 A command is judged by the same row and published, by whichever tracker was asked, as a fact of the transaction; the
 answer is given when Kafka has acknowledged it. What became of it is shown in the row.
@@ -27,10 +28,12 @@ from aiohttp import web
 from bridge.contract.events import Command
 from streams import commands, queries
 from streams.answers import Handler, Refused, as_json, not_found, problems
+from streams.explained import explanation
 from streams.origins import is_own
 from streams.queries import BadParameter, Document, Listing, Row
-from streams.routing import Routing
+from streams.routing import NotReady, Routing
 from streams.topics import Topics
+from tables.transaction import Transaction
 
 SCAN_IDS: Final = 1_000
 """Rows looked at in one go: each may cost 12 us, and the tracker's stream waits meanwhile."""
@@ -42,9 +45,13 @@ Publish: TypeAlias = Callable[[Command], Awaitable[None]]
 _INTERNAL: Final = "internal/transactions"
 
 
-def mount(app: faust.App, transactions: Any, topics: Topics, publish: Publish) -> None:
+Know: TypeAlias = Callable[[str], Transaction | None]
+"""What the owner of a transaction knows of it; None also when it has not looked at its partition yet."""
+
+
+def mount(app: faust.App, transactions: Any, topics: Topics, know: Know, publish: Publish) -> None:
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
-    api = _Api(Routing(app, transactions, topics), transactions, topics, publish)
+    api = _Api(Routing(app, transactions, topics), transactions, topics, know, publish)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
     server.middlewares.extend([problems, api.guard_origin, api.guard_tables])
     server.add_routes(
@@ -55,6 +62,7 @@ def mount(app: faust.App, transactions: Any, topics: Topics, publish: Publish) -
             web.get("/v1/transactions", api.transactions),
             web.get("/v1/transactions/{id:[^/]+}", api.transaction),
             web.get("/v1/transactions/{id:[^/]+}/gaps", api.gaps),
+            web.get("/v1/transactions/{id:[^/]+}/explain", api.explain),
             *(
                 web.post(f"/v1/transactions/{{id:[^/]+}}/{action}", partial(api.command, action))
                 for action in commands.ACTIONS
@@ -64,15 +72,17 @@ def mount(app: faust.App, transactions: Any, topics: Topics, publish: Publish) -
             web.get("/version", api.version),
             web.get(f"/{_INTERNAL}", api.own_page),
             web.get(f"/{_INTERNAL}/{{id:[^/]+}}", api.own_row),
+            web.get(f"/{_INTERNAL}/{{id:[^/]+}}/explain", api.own_explanation),
         ]
     )
 
 
 class _Api:
-    def __init__(self, routing: Routing, rows: Any, topics: Topics, publish: Publish) -> None:
+    def __init__(self, routing: Routing, rows: Any, topics: Topics, know: Know, publish: Publish) -> None:
         self._routing = routing
         self._rows = rows
         self._topics = topics
+        self._know = know
         self._publish = publish
 
     @web.middleware
@@ -105,6 +115,9 @@ class _Api:
     async def gaps(self, request: web.Request) -> web.Response:
         return as_json(queries.gaps(await self._row(request)))
 
+    async def explain(self, request: web.Request) -> web.Response:
+        return as_json(await self._of_owner(request, "/explain", self._own_explanation))
+
     async def command(self, action: commands.Action, request: web.Request) -> web.Response:
         transaction_id = queries.parse_id(request.match_info["id"])
         asked = commands.Asked(
@@ -133,7 +146,10 @@ class _Api:
         return as_json({"version": version("big-result-handler"), "api": "v1"})
 
     async def own_row(self, request: web.Request) -> web.Response:
-        return as_json({"row": self._own_row(queries.parse_id(request.match_info["id"]))})
+        return as_json({"found": self._own_row(queries.parse_id(request.match_info["id"]))})
+
+    async def own_explanation(self, request: web.Request) -> web.Response:
+        return as_json({"found": self._own_explanation(queries.parse_id(request.match_info["id"]))})
 
     async def own_page(self, request: web.Request) -> web.Response:
         partitions = queries.parse_partitions(request.query.get("partitions", ""))
@@ -141,22 +157,34 @@ class _Api:
         return as_json(await self._own_page(listing, partitions))
 
     async def _row(self, request: web.Request) -> Row:
+        return await self._of_owner(request, "", self._own_row)
+
+    async def _of_owner(self, request: web.Request, suffix: str, own: Callable[[str], Row | None]) -> Row:
+        """What the owner of the transaction in the path says; `own` asks this tracker. Raises Refused, NotReady."""
         transaction_id = queries.parse_id(request.match_info["id"])
         self._routing.check_ready()
         owner = self._routing.owner_of(transaction_id)
         if owner == self._routing.me:
-            row = self._own_row(transaction_id)
+            found = own(transaction_id)
         else:
-            row = (await self._routing.ask(owner, f"{_INTERNAL}/{transaction_id}"))["row"]
-        if row is None:
+            found = (await self._routing.ask(owner, f"{_INTERNAL}/{transaction_id}{suffix}"))["found"]
+        if found is None:
             detail = f"Nothing was ever heard of a transaction {transaction_id}."
             raise Refused(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
-        return row
+        return found
 
     def _own_row(self, transaction_id: str) -> Row | None:
         self._routing.check_mine([self._topics.partition_of(transaction_id)])
         row: Row | None = self._rows.get(transaction_id)
         return row
+
+    def _own_explanation(self, transaction_id: str) -> Document | None:
+        row, known = self._own_row(transaction_id), self._know(transaction_id)
+        if row is None:
+            return None
+        if known is None:
+            raise NotReady("the tracker that owns it has not looked at it yet")
+        return explanation(known, row, datetime.now(UTC))
 
     async def _part(self, owner: str, listing: Listing, partitions: list[int]) -> list[Document]:
         if owner == self._routing.me:

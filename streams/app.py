@@ -134,4 +134,4 @@ async def publish_command(command: events.Command) -> None:
         )
 
 
-api.mount(app, transactions, topics, publish_command)
+api.mount(app, transactions, topics, assembler.known, publish_command)

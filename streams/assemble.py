@@ -19,7 +19,7 @@ from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, T
 from bridge.contract.inbound import is_transaction_id
 from streams.partition import Partition
 from streams.record import Record
-from streams.recovery import closed_until, recover
+from streams.recovery import closed, closed_until, recover
 from streams.settings import TrackerSettings
 from streams.topics import Topics
 from tables import effects, receipts, rules
@@ -76,6 +76,15 @@ class Assembler:
     def forget(self) -> None:
         """Drop the index: partitions came or went, and the tables are the truth."""
         self._owned = None
+
+    def known(self, transaction_id: str) -> Transaction | None:
+        """The newest of an open transaction of ours, or the outcome of a closed one.
+
+        None where nothing was heard of it, and for a moment after a recovery, until the first record is taken.
+        """
+        owned = (self._owned or {}).get(self._topics.partition_of(transaction_id))
+        found = owned.transactions.get(transaction_id) if owned else None
+        return found or closed(self._rows, transaction_id, self._policies)
 
     def wants_tick(self, partition: int) -> bool:
         """Whether a partition has something to show or to ask for again, or has not been looked at yet."""
@@ -210,8 +219,9 @@ class Assembler:
         """Show an outcome that is read again: a crash may have taken the readable row and left the outcome's own."""
         shown = self._shown.get(transaction_id)
         if shown is None or shown["state"] not in FINAL:
-            row = receipts.read(self._rows[receipts.outcome_key(transaction_id)])
-            self._shown[transaction_id] = closed_view(receipts.fold(transaction_id, [row], self._policies), shown)
+            transaction = closed(self._rows, transaction_id, self._policies)
+            assert transaction is not None, "it is known as closed by its outcome"
+            self._shown[transaction_id] = closed_view(transaction, shown)
 
     def _show(self, owned: Partition, transaction: Transaction, *, at_once: bool) -> None:
         """Write the readable row, but not for every payload: it is a view, and it costs a record each time."""

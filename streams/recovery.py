@@ -42,6 +42,12 @@ def recover(
     return owned
 
 
+def closed(rows: Mapping[str, Any], transaction_id: str, policies: Policies) -> Transaction | None:
+    """A closed transaction, as far as the one row tells that is left of it; None when there is no outcome."""
+    row = rows.get(receipts.outcome_key(transaction_id))
+    return None if row is None else receipts.fold(transaction_id, [receipts.read(row)], policies)
+
+
 def closed_until(transaction: Transaction, retention_s: float) -> datetime:
     """How long a closed transaction is remembered, so that late messages are known as such."""
     assert transaction.settled is not None, "closed transactions have an outcome"

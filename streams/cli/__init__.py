@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "status": "what has arrived of a transaction and what it waits for",
     "list": "transactions, all or by state and type",
     "gaps": "which ordinals of a transaction are missing",
+    "explain": "why a transaction is not done yet, and what helps",
     "retry": "deliver at once what waits for its next try",
     "cancel": "give an open transaction up",
     "extend": "let a transaction wait longer",

@@ -50,6 +50,10 @@ class Api:
         """Its missing ordinals. Raises CliError."""
         return await self._get(f"/v1/transactions/{transaction}/gaps", {}, TIMEOUT_S)
 
+    async def explanation(self, transaction: str) -> dict[str, Any]:
+        """Why it is not done yet. Raises CliError."""
+        return await self._get(f"/v1/transactions/{transaction}/explain", {}, TIMEOUT_S)
+
     async def transactions(self, params: dict[str, str]) -> dict[str, Any]:
         """One page of the list. Raises CliError."""
         return await self._get("/v1/transactions", params, TIMEOUT_S)

@@ -12,6 +12,16 @@ RANGES_SHOWN: Final = 8
 
 _WHOLE, _PART, _NONE, _UNKNOWN = "▮", "▪", "▯", "·"
 
+_KINDS: Final = {
+    "header": "when it is abandoned, unless its header comes.",
+    "idle": "when its gaps are told, unless something new comes.",
+    "awaiting": "when waiting ends.",
+    "retry": "when its delivery is tried again.",
+    "completing": "when its delivery counts as overdue.",
+    "completing-max": "when it has failed, unless it is delivered.",
+}
+"""What the kinds of deadlines bring."""
+
 Ranges = Sequence[Sequence[int]]
 Object = Mapping[str, Any]
 
@@ -31,9 +41,21 @@ def status(row: Object) -> list[str]:
     lines.append("")
     if row["problem"]:
         lines.append(problem(row["problem"]))
+    lines += _deadline(row)
     if row["blobUri"]:
         lines.append(f"Result: {row['blobUri']}")
     return [*lines, advice(row)]
+
+
+def _deadline(row: Object) -> list[str]:
+    """What time alone brings next, and when waiting ends."""
+    found = row["deadlines"]
+    if found["next"] is None:
+        return []
+    lines = [f"Next deadline: {found['next']}, {_KINDS[found['kind']]}"]
+    if found["awaiting"] not in (None, found["next"]):
+        lines.append(f"Waits until {found['awaiting']} at most.")
+    return lines
 
 
 def _series(series: Object) -> list[str]:
@@ -79,14 +101,36 @@ def advice(row: Object) -> str:
     """The command that comes next."""
     name = row["transactionId"]
     match row["state"]:
-        case "AwaitingResults":
+        case "AwaitingResults" if any(series["missing"] for series in row["series"]):
             return f"Next: `brh gaps {name}` names what is missing, `brh wait {name}` waits for it."
+        case "AwaitingResults":
+            return f"Next: `brh explain {name}` says what it waits for, `brh wait {name}` waits for it."
+        case "SendingCompletion" if row["deadlines"]["kind"] == "retry":
+            return f"Next: `brh retry {name}` tries its delivery at once, `brh explain {name}` says why it was refused."
         case "SendingCompletion":
             return f"Next: `brh wait {name}` returns when the outcome is told."
         case "Completed":
             return f"Next: `brh fetch {name} --out DIR` downloads and verifies it."
         case _:
             return "An outcome never changes: mend the cause, then send the result under another transaction id."
+
+
+def explanation(found: Object) -> list[str]:
+    """Why a transaction is not done yet, line by line."""
+    lines = [found["summary"]]
+    for title, texts in (("Waits for:", found["waitingFor"]), ("Otherwise:", found["otherwise"])):
+        if texts:
+            lines += ["", title, *(f"  {text}" for text in texts)]
+    if found["events"]:
+        lines += ["", "Until now:", *(f"  {_event(event)}" for event in found["events"])]
+    if found["command"]:
+        lines += ["", f"Next: {found['command']}"]
+    return lines
+
+
+def _event(event: Object) -> str:
+    code = f" ({event['code']})" if event.get("code") else ""
+    return f"{event['at']}  {event['kind']}{code}: {event['text']}"
 
 
 def summaries(page: Object) -> list[str]:

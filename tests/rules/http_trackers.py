@@ -15,6 +15,7 @@ from faust.types.tuples import TP
 from bridge.contract.events import Command
 from streams import api
 from streams.topics import Topics
+from tables.transaction import Transaction
 
 CHANGELOG = "transactions-changelog"
 TOPICS = Topics("brh", 8)
@@ -45,6 +46,7 @@ class HttpTracker:
         self.rows = Table()
         self.remaining: dict[TP, int] = {}
         self.published: list[Command] = []
+        self.known: dict[str, Transaction] = {}
         self.trouble: Exception | None = None
         """What publishing ends with."""
         self.app = SimpleNamespace(
@@ -60,7 +62,7 @@ class HttpTracker:
             router=SimpleNamespace(table_metadata=lambda _: spread),
             assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
         )
-        api.mount(self.app, self.rows, TOPICS, self.publish)
+        api.mount(self.app, self.rows, TOPICS, self.known.get, self.publish)
 
     async def publish(self, command: Command) -> None:
         if self.trouble is not None:

@@ -22,7 +22,8 @@ from streams.cli.errors import CliError
 def row(state: str, **members: Any) -> dict[str, Any]:
     times = {"created": "C", "lastUpdated": "U", "completed": None}
     shown = {"transactionId": "T1", "transactionType": "default", "state": state, "header": None, "series": []}
-    return {**shown, "timestamps": times, "problem": None, "blobUri": None, **members}
+    none = {"next": None, "kind": None, "awaiting": None}
+    return {**shown, "timestamps": times, "deadlines": none, "problem": None, "blobUri": None, **members}
 
 
 UNKNOWN = refused(404, {"code": "unknown-transaction", "detail": "Nothing was ever heard of T1."})
@@ -44,6 +45,9 @@ class Script:
         return self._next()
 
     async def gaps(self, _: str) -> dict[str, Any]:
+        return self._next()
+
+    async def explanation(self, _: str) -> dict[str, Any]:
         return self._next()
 
     async def transactions(self, params: dict[str, str]) -> dict[str, Any]:
@@ -73,13 +77,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(f"streams.cli.{arguments[0]}.connected", connected)
         return CliRunner().invoke(brh, list(arguments))
 
-    for name in ("list", "status", "gaps", "wait"):
+    for name in ("list", "status", "gaps", "explain", "wait"):
         __import__(f"streams.cli.{name}")
     return invoke
 
 
 @pytest.mark.parametrize(("error", "code"), [(UNKNOWN, 3), (RECOVERING, 4), (AWAY, 4), (BROKEN, 1)])
-@pytest.mark.parametrize("command", [["status", "T1"], ["gaps", "T1"], ["list"], ["status", "T1", "--json"]])
+@pytest.mark.parametrize(
+    "command", [["status", "T1"], ["gaps", "T1"], ["explain", "T1"], ["list"], ["status", "T1", "--json"]]
+)
 def test_errors_have_their_exit_code_and_a_remedy(run: Run, error: CliError, code: int, command: list[str]) -> None:
     result = run(Script(error), *command)
     assert (result.exit_code, result.stdout) == (code, "")
@@ -92,6 +98,7 @@ def test_errors_have_their_exit_code_and_a_remedy(run: Run, error: CliError, cod
 def test_json_is_the_object_of_the_api(run: Run) -> None:
     assert json.loads(run(Script(row("Failed")), "status", "T1", "--json").stdout) == row("Failed")
     assert json.loads(run(Script({"a": 1}), "gaps", "T1", "--json").stdout) == {"a": 1}
+    assert json.loads(run(Script({"a": 1}), "explain", "T1", "--json").stdout) == {"a": 1}
     assert json.loads(run(Script({"transactions": [], "next": None}), "list", "--json").stdout)["next"] is None
 
 

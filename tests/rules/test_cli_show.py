@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playbook import Playbook, command, delivered, header, passes, payload
 
 from streams.cli import show
 from streams.cli.arguments import Duration, Percent, Size
+from streams.explained import explanation
 from tables import ordinals
+from tables.deadlines import Kind
+from tables.projection import view
+
+NO_DEADLINES = {"next": None, "kind": None, "awaiting": None}
 
 
 def row(state: str = "AwaitingResults", **members: Any) -> dict[str, Any]:
     times = {"created": "C", "lastUpdated": "U", "completed": None}
     shown = {"transactionId": "T1", "transactionType": "valuation", "state": state, "header": {"series": []}}
-    return {**shown, "series": [], "timestamps": times, "problem": None, "blobUri": None, **members}
+    shown |= {"series": [], "timestamps": times, "deadlines": NO_DEADLINES, "problem": None, "blobUri": None}
+    return {**shown, **members}
 
 
 def series(total: int | None, received: list[list[int]], missing: list[list[int]], *, cut: bool = False) -> Any:
@@ -90,6 +97,48 @@ def test_every_state_has_advice(state: str, words: str) -> None:
 def test_a_problem_is_shown_with_its_code() -> None:
     problem = {"title": "Two headers", "code": "conflicting-header", "detail": "They differ."}
     assert "Problem: Two headers (conflicting-header): They differ." in show.status(row("Failed", problem=problem))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in get_args(Kind) if kind != "keep-alive"])
+def test_the_next_deadline_is_shown_with_what_it_brings(kind: str) -> None:
+    shown = "\n".join(show.status(row(deadlines={"next": "N", "kind": kind, "awaiting": "A"})))
+    assert "Next deadline: N, when " in shown
+    assert "Waits until A at most." in shown
+    assert "Waits until" not in "\n".join(show.status(row(deadlines={"next": "A", "kind": kind, "awaiting": "A"})))
+
+
+def test_status_names_the_command_that_helps() -> None:
+    assert "brh explain T1" in show.status(row(header=None))[-1]
+    refused = {"next": "N", "kind": "retry", "awaiting": None}
+    assert "brh retry T1" in show.status(row("SendingCompletion", deadlines=refused))[-1]
+
+
+def test_an_explanation_is_what_is_waited_for_what_time_brings_what_happened_and_what_helps() -> None:
+    book = Playbook() >> header(a=2) >> payload("a", 1, of=2) >> command("extend", extend=3_600) >> passes(minutes=10)
+    found = explanation(book.transaction, view(book.transaction), book.now)
+    assert show.explanation(found) == [
+        "T1 waits for 1 of its 1 series.",
+        "",
+        "Waits for:",
+        "  Series a: 1 of 2 payloads: 2.",
+        "",
+        "Otherwise:",
+        "  2026-01-31T12:20:00.000Z: its gaps are told, unless something new comes.",
+        "  2026-02-01T13:00:00.000Z: abandoned, unless everything has come.",
+        "",
+        "Until now:",
+        "  2026-01-31T12:00:00.000Z  created: The first message came.",
+        "  2026-01-31T12:00:00.000Z  headerReceived: The header came.",
+        "  2026-01-31T12:00:00.000Z  command (extend): ann asked for it.",
+        "  2026-01-31T12:10:00.000Z  problem (gap): Payloads are missing: Nothing new came for 600 s and more.",
+        "",
+        "Next: brh gaps T1",
+    ]
+    closed = book >> delivered("Completed")
+    lines = show.explanation(explanation(closed.transaction, view(closed.transaction), closed.now))
+    assert lines[0].startswith("T1 is Completed since")
+    assert "Waits for:" not in lines
+    assert lines[-1] == "Next: brh fetch T1 --out T1"
 
 
 def test_an_empty_list_says_so() -> None:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streams.cli import brh
+from streams.cli.errors import EXIT_NOT_READY
 from tests.support.deliveries import below
 from tests.support.outside import Chunks, listening, publish_header, publish_payloads
 from tests.support.world import World, until
@@ -26,7 +27,22 @@ def txn() -> str:
 
 
 async def run(world: World, *arguments: str) -> Result:
-    return await asyncio.to_thread(CliRunner(env=world.env).invoke, brh, [*arguments])
+    """The command, again while partitions move between the trackers, which is when nobody can answer."""
+
+    def probe() -> Result | None:
+        result = CliRunner(env=world.env).invoke(brh, [*arguments])
+        return None if result.exit_code == EXIT_NOT_READY else result
+
+    return await asyncio.to_thread(until, probe, 60, f"brh {' '.join(arguments)} is answered; see {world.log}")
+
+
+async def post(session: aiohttp.ClientSession, url: str, by: str, **headers: str) -> int:
+    async with asyncio.timeout(60):
+        while True:
+            async with session.post(url, json={"by": by}, headers=headers) as answer:
+                if answer.status != 503:
+                    return answer.status
+            await asyncio.sleep(0.05)
 
 
 async def begin(world: World, txn: str) -> dict[str, Any]:
@@ -60,6 +76,8 @@ async def test_a_cancelled_transaction_is_abandoned_told_and_removed(world: Worl
     async with world.blobs() as blobs:
         records = [f"{txn}/{record}" for record in ("_header.json", "_outcome.json", "_told.json")]
         assert [each.name for each in await below(blobs, txn)] == records
+    explained = json.loads((await run(world, "explain", txn, "--json")).stdout)
+    assert (explained["state"], "(cancelled)" in explained["summary"]) == ("Abandoned", True)
     again = await run(world, "cancel", txn)
     assert (again.exit_code, "(already-closed)" in again.stderr) == (1, True)
 
@@ -69,11 +87,8 @@ async def test_an_extended_transaction_waits_longer_once_for_each_key(world: Wor
     url = f"{world.api}/v1/transactions/{txn}/extend"
     async with aiohttp.ClientSession() as session:
         # At once, so that some are judged by a row that does not know of the others.
-        asked = [
-            session.post(url, json={"by": "PT2H"}, headers={"Idempotency-Key": "k-1", "X-Brh-User": "ann"})
-            for _ in range(5)
-        ]
-        assert {answer.status for answer in await asyncio.gather(*asked)} == {202}
+        same = {"Idempotency-Key": "k-1", "X-Brh-User": "ann"}
+        assert await asyncio.gather(*(post(session, url, "PT2H", **same) for _ in range(5))) == [202] * 5
     assert (await run(world, "extend", txn, "--by", "1h", "--key", "k-2")).exit_code == 0
     row = await shown(world, txn, lambda row: len(row["commands"]) > 1)
     assert [each["id"] for each in row["commands"]] == ["k-1", "k-2"]
@@ -91,3 +106,7 @@ async def test_what_is_open_is_not_delivered_again_and_says_so(world: World, txn
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"{txn} is AwaitingResults: there is nothing to deliver yet (nothing-to-retry)" in result.stderr
     assert (await run(world, "retry", f"{txn}-unknown")).exit_code == 3
+    explained = await run(world, "explain", txn)
+    assert (explained.exit_code, f"Next: brh gaps {txn}" in explained.stdout) == (0, True)
+    assert "Series s: 1 of 2 payloads: 2." in explained.stdout
+    assert "Next deadline: " in (await run(world, "status", txn)).stdout

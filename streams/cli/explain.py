@@ -1,0 +1,29 @@
+"""`brh explain`: why a transaction is not done yet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import click
+import rich_click
+
+from bridge.settings import load
+from streams.cli import show
+from streams.cli.arguments import AS_JSON, TXN
+from streams.cli.client import connected
+from streams.settings import ClientSettings
+
+
+@click.command("explain", cls=rich_click.RichCommand)
+@TXN
+@AS_JSON
+def command(transaction: str, as_json: bool) -> None:
+    """Say what a transaction waits for, what happens if it does not come, what happened so far, and what helps."""
+    found = asyncio.run(_explanation(load(ClientSettings).api_url, transaction))
+    click.echo(json.dumps(found) if as_json else "\n".join(show.explanation(found)))
+
+
+async def _explanation(url: str, transaction: str) -> dict[str, object]:
+    async with connected(url) as api:
+        return await api.explanation(transaction)

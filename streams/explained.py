@@ -1,0 +1,62 @@
+"""Why a transaction is not done yet, as the API tells it: the words of `tables.explain`, and what happened. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from streams.queries import Document, Row
+from tables.explain import explain
+from tables.projection import closed_view, view
+from tables.transaction import FINAL, Transaction
+
+_MOMENTS: Final = {
+    "created": "The first message came.",
+    "headerReceived": "The header came.",
+    "recovered": "A tracker took it over, and rebuilt it from its facts.",
+    "completed": "The outcome was decided.",
+    "notified": "The outcome was told.",
+}
+
+
+def explanation(transaction: Transaction, row: Row, now: datetime) -> Document:
+    """The answer for a transaction that its owner knows and shows.
+
+    Of an open one everything is taken from what the owner knows now, because its row may be a second older and would
+    contradict it; of a closed one only the row remembers what happened before.
+    """
+    found = explain(transaction, now)
+    shown = closed_view(transaction, row) if transaction.state in FINAL else view(transaction)
+    return {
+        "transactionId": transaction.id,
+        "state": transaction.state.value,
+        "summary": found.summary,
+        "waitingFor": found.waiting_for,
+        "otherwise": found.otherwise,
+        "deadlines": shown["deadlines"],
+        "events": sorted((msgspec.to_builtins(event) for event in _events(shown)), key=lambda each: each["at"]),
+        "command": found.command,
+    }
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that happened to a transaction."""
+
+    at: str
+    kind: str
+    text: str
+    code: str | None = None
+    """Of the problem, or the command's action."""
+
+
+def _events(row: Row) -> Iterator[Event]:
+    for name, text in _MOMENTS.items():
+        if (at := row["timestamps"].get(name)) is not None:
+            yield Event(at, name, text)
+    for each in row.get("problems", ()):
+        yield Event(each["occurredAt"], "problem", f"{each['title']}: {each['detail']}", each["code"])
+    for each in row.get("commands", ()):
+        yield Event(each["at"], "command", f"{each['by']} asked for it.", each["action"])
