@@ -27,7 +27,7 @@ from tables.missing import RANGES_MAX
 DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
 SAID_MAX: Final = 10
 """Series named in a sentence."""
-_CONTENT, _CRC64, _HOLES = "brh_content", "brh_crc64", "brh_holes"
+_CONTENT, _CRC64, _BLOCKS, _HOLES = "brh_content", "brh_crc64", "brh_blocks", "brh_holes"
 
 
 class Unassembled(Exception):
@@ -138,7 +138,8 @@ async def _part(blobs: Blobs, effect: Deliver, series: SeriesPlan, plan: PartPla
                 name,
                 [block.id for block in found.blocks],
                 content_type=series.content_type or DEFAULT_CONTENT_TYPE,
-                metadata={_CONTENT: plan.content, _CRC64: hex16(crc64)} | ({_HOLES: holes} if holes else {}),
+                metadata={_CONTENT: plan.content, _BLOCKS: plan.digest, _CRC64: hex16(crc64)}
+                | ({_HOLES: holes} if holes else {}),
             )
         except MissingBlocks as error:  # they went between the list and the commit: the next list tells which
             detail = f"Blocks of part {plan.part} of series {series.series} went while it was committed."
@@ -158,7 +159,9 @@ def _there(
 ) -> _Held:
     """The part as it was committed before: by us or somebody else, and by this plan or one with other tiles."""
     holes = there.metadata.get(_HOLES, "")
-    same = there.metadata.get(_CONTENT) == plan.content and there.size == plan.bytes
+    # By its blocks too, because who has found runs in storage does not know what each of their ordinals contains.
+    known = there.metadata.get(_CONTENT) == plan.content or there.metadata.get(_BLOCKS) == plan.digest
+    same = known and there.size == plan.bytes
     # Only where somebody has given up waiting, here or there, may a part hold more or less than was planned.
     if not same and not (_CONTENT in there.metadata and (holes or effect.partial)):
         detail = f"Part {plan.part} of series {series.series} is committed with other bytes than were accepted."

@@ -2,7 +2,8 @@
 
 Accepted facts are *tiles*: single payloads, and runs of small ones in one block. Tiles are nested or disjoint (see
 `bridge.runs`), and the largest ones stay. What is kept suffices to tell a duplicate from a conflict, and to name the
-blocks of a tile again when a larger one takes its place.
+blocks of a tile again when a larger one takes its place. Of a run that was found in storage nobody knows what each of
+its ordinals contains.
 
 Immutable like everything the rules work on. Adding a tile copies one small chunk, so a series of a million payloads
 stays cheap to follow: 9 bytes an ordinal, 4 more where it is in a run, and 8 a block where a payload has several.
@@ -26,10 +27,15 @@ Content: TypeAlias = bytes
 The length of a payload is not kept: a CRC that starts with all ones tells lengths apart as it tells bytes apart.
 """
 
+UNSEEN: Final[Content] = b"?"
+"""What an ordinal contains that is held in a run of which only storage tells: equal to nothing, and unlike nothing."""
+
 _CRC64_BYTES: Final = 8
 _EMPTY: Final = 0x80
-"""Flag in a tile's code; what is left is the bit length of the tile's count, or 0 where nothing is known."""
-_COUNT_ONLY: Final = bytes(code & ~_EMPTY for code in range(256))
+_UNSEEN: Final = 0x40
+"""Flags in a tile's code; what is left is the bit length of the tile's count, or 0 where nothing is known."""
+_COUNT: Final = 0x0F
+_COUNT_ONLY: Final = bytes(code & _COUNT for code in range(256))
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -38,7 +44,7 @@ class Chunk(msgspec.Struct, frozen=True):
     crc64s: bytes = b""
     """8 bytes an ordinal: the CRC-64 of its payload."""
     tiles: bytes = b""
-    """A byte an ordinal: how large the tile is that holds it, and whether its payload is empty."""
+    """A byte an ordinal: how large the tile is that holds it, and whether its payload is empty, or was never seen."""
     runs: bytes = b""
     """8 bytes every two ordinals: the CRC-64 of the block of the run that starts there."""
     cuts: dict[int, bytes] = {}
@@ -47,9 +53,8 @@ class Chunk(msgspec.Struct, frozen=True):
     def with_tile(self, at: int, contents: Sequence[Content], blocks: Sequence[str]) -> Chunk:
         """The same chunk and one tile more, from the place `at`; tiles within it have gone."""
         count = len(contents)
-        crc64s = b"".join(content.ljust(_CRC64_BYTES, b"\0") for content in contents)
-        code = count.bit_length()
-        tiles = bytes(code if content else code | _EMPTY for content in contents)
+        crc64s = b"".join((b"" if content == UNSEEN else content).ljust(_CRC64_BYTES, b"\0") for content in contents)
+        tiles = bytes(count.bit_length() | _flag(content) for content in contents)
         runs, cuts = self.runs, self.cuts
         block_crc64s = bytes.fromhex("".join(blocks))
         if count > 1:
@@ -64,6 +69,8 @@ class Chunk(msgspec.Struct, frozen=True):
         """Of one ordinal by its place; None where it is not known."""
         if at >= len(self.tiles) or not self.tiles[at]:
             return None
+        if self.tiles[at] & _UNSEEN:
+            return UNSEEN
         return b"" if self.tiles[at] & _EMPTY else self.crc64s[at * _CRC64_BYTES : (at + 1) * _CRC64_BYTES]
 
     def blocks(self, at: int, total_count: int, first: int, count: int) -> Iterator[BlockId]:
@@ -103,7 +110,7 @@ class Contents(msgspec.Struct, frozen=True):
     def tile(self, ordinal: int) -> int:
         """How many ordinals the tile has that holds this one; 0 where the ordinal is not known."""
         tiles, at = self._chunk(ordinal).tiles, (ordinal - 1) % CHUNK_ORDINALS
-        code = tiles[at] & ~_EMPTY if at < len(tiles) else 0
+        code = tiles[at] & _COUNT if at < len(tiles) else 0
         return 1 << code >> 1
 
     def blocks(self, total_count: int, first: int, count: int) -> list[BlockId]:
@@ -139,6 +146,10 @@ class Contents(msgspec.Struct, frozen=True):
     def _chunk(self, ordinal: int) -> Chunk:
         number = (ordinal - 1) // CHUNK_ORDINALS
         return self.chunks[number] if number < len(self.chunks) else _UNKNOWN
+
+
+def _flag(content: Content) -> int:
+    return _UNSEEN if content == UNSEEN else 0 if content else _EMPTY
 
 
 def _spliced(old: bytes, start: int, new: bytes) -> bytes:

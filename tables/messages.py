@@ -14,6 +14,7 @@ from bridge.contract.events import HeaderReceived, Staged
 from bridge.contract.inbound import SERIES_MAX, Header
 from bridge.contract.outbound import Problem, rfc3339
 from tables.accept import Taken, differing, take
+from tables.contents import UNSEEN
 from tables.policies import Policies
 from tables.transaction import Series, Transaction
 
@@ -82,6 +83,8 @@ def with_payloads(transaction: Transaction, staged: Staged, now: datetime) -> Tr
                 which += f" in the run {staged.first}-{staged.first + staged.count - 1}"
             kept = before.contents.get(staged.first + at)
             first = f"the one with CRC-64 {kept.hex()} stays" if kept else "the empty one stays"
+            if kept == UNSEEN:
+                first = "the run that was found in storage stays"
             detail = f"{which}: {staged.sizes[at]} bytes with CRC-64 {staged.crc64s[at]} differ, {first}."
             title = "An ordinal came twice with different bytes"
             return _conflict(transaction, "conflicting-payload", title, detail, now)
@@ -89,6 +92,8 @@ def with_payloads(transaction: Transaction, staged: Staged, now: datetime) -> Tr
             detail = f"Series {name}, ordinal {staged.first}: says {staged.total_count}, known is {before.total_count}."
             title = "Messages of a series disagree about its total count"
             return _conflict(transaction, "conflicting-total-count", title, detail, now)
+        case Taken.UNPROVEN:
+            return transaction
         case _:
             assert_never(taken)
 

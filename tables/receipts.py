@@ -88,6 +88,8 @@ def key(transaction_id: str, fact: Fact) -> str | None:
             said: tuple[object, ...] = (fact.total_count, fact.sizes, fact.blocks)
             if fact.count > 1:
                 said += (fact.crc64s,)  # the block of a run does not tell what each of its payloads is
+            if fact.found:
+                said += (fact.run_bytes,)
             return f"{transaction_id}/{fact.series}/{fact.first}-{fact.count}-{_digest(said)}"
         case Delivered():
             return outcome_key(transaction_id)

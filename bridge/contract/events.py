@@ -13,7 +13,7 @@ import msgspec
 
 from bridge.contract.inbound import TIMEOUT_MAX_S, TOTAL_COUNT_MAX, Header, Trace
 from bridge.contract.outbound import Problem
-from bridge.runs import RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, is_aligned
+from bridge.runs import RUN_MAX_BYTES, RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, is_aligned
 from bridge.unreadable import UNREADABLE
 
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=TOTAL_COUNT_MAX)]
@@ -46,6 +46,9 @@ class Staged(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
     One payload has as many blocks as it was cut into. A run, `count` 2, 4, ... or 256, holds small payloads in one
     block; it is aligned (see `bridge.runs`), which also keeps it within one part.
+
+    A run that was found in storage has `run_bytes`, and neither `sizes` nor `crc64s`: its block tells which ordinals it
+    holds, but not what each of them is.
     """
 
     series: str
@@ -58,23 +61,34 @@ class Staged(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """CRC-64/NVME of each ordinal's payload."""
     blocks: tuple[_Crc64, ...]
     """CRC-64/NVME of each block in order; none for an empty payload, and one for a run: of its payloads in a row."""
+    run_bytes: Annotated[int, msgspec.Meta(ge=0, le=RUN_MAX_BYTES)] = 0
+    """Bytes of a run that was found in storage; 0 for everything else."""
+
+    @property
+    def found(self) -> bool:
+        """Only storage tells of it, so what each of its ordinals contains is not known."""
+        return self.run_bytes > 0
 
     def __post_init__(self) -> None:
         if self.first + self.count - 1 > self.total_count:
             raise ValueError("ordinals beyond the total count")
+        if self.count > 1:
+            self._check_run()
+        if self.found:
+            if self.count == 1 or self.sizes or self.crc64s:
+                raise ValueError("only a run has bytes of its own, and then it has neither sizes nor crc64s")
+            return
         if not len(self.sizes) == len(self.crc64s) == self.count:
             raise ValueError("sizes and crc64s must have one entry an ordinal")
         if bool(self.blocks) != any(self.sizes):
             raise ValueError("an empty payload has no blocks, any other at least one")
-        if self.count > 1:
-            self._check_run()
 
     def _check_run(self) -> None:
         if not is_aligned(self.first, self.count):
             raise ValueError("a run has 2, 4, 8, ... ordinals and starts behind a multiple of as many")
         if len(self.blocks) != 1:
             raise ValueError("a run has one block")
-        if max(self.sizes) >= RUN_PAYLOAD_MAX_BYTES:
+        if max(self.sizes, default=0) >= RUN_PAYLOAD_MAX_BYTES:
             raise ValueError("a payload of a run is too large for one")
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from playbook import Playbook, asks, conflict, has, header, payload, plans, received, run
 
-from bridge.checksums import crc64
+from bridge.checksums import crc64, hex16
 from bridge.contract.events import Staged
 from bridge.layout import EMPTY_MARKER, marker_id, part_of
 from tables.accept import Taken, block_ids, contents, take
@@ -148,6 +148,92 @@ def test_a_run_that_lost_is_accepted_when_its_bytes_come_with_the_right_edge() -
     assert block_ids(wrong) == block_ids(right)
     book = Playbook() >> header(a=2, on_conflict="keep-first") >> payload("a", 1, of=2) >> wrong
     book << received(a=[(1, 1)]) >> right << plans("a", right) >> wrong << plans("a", right)
+
+
+# --- runs that were found in storage
+
+
+def staged(first: int, *bodies: bytes) -> Staged:
+    """Payloads of a series of eight, with checksums that add up."""
+    crc64s = tuple(hex16(crc64([body])) for body in bodies)
+    sizes, whole = tuple(map(len, bodies)), b"".join(bodies)
+    return Staged("a", first, len(bodies), 8, sizes, crc64s, (hex16(crc64([whole])),) if whole else ())
+
+
+def found(whole: Staged) -> Staged:
+    """The same run, as a list of blocks tells of it."""
+    return replace(whole, sizes=(), crc64s=(), run_bytes=sum(whole.sizes))
+
+
+FOUR = staged(1, b"x", b"", b"yy", b"z")
+LARGER = staged(1, b"x", b"", b"yy", b"z", b"p", b"q", b"r", b"s")
+
+
+def test_a_run_that_was_found_counts_like_one_that_was_told() -> None:
+    series, taken = take(Series(), found(FOUR))
+    assert taken is Taken.NEW
+    assert (series.received, series.received_count, series.bytes) == (0b1111, 4, sum(FOUR.sizes))
+    same = ("ordinals", "blocks", "bytes", "digest")
+    assert [getattr(series.parts[0], each) for each in same] == [getattr(tally(FOUR), each) for each in same]
+    assert take(series, found(FOUR)) == (series, Taken.DUPLICATE)
+
+
+@pytest.mark.parametrize("body", [b"x", b"other", b""])
+def test_a_payload_of_a_run_that_was_found_is_a_duplicate_whatever_it_is(body: bytes) -> None:
+    series = told(found(FOUR))
+    assert take(series, staged(1, body)) == (series, Taken.DUPLICATE)
+    assert take(series, staged(3, b"yy", b"z")) == (series, Taken.DUPLICATE)
+
+
+def test_the_whole_run_again_is_a_duplicate_and_other_bytes_are_a_conflict() -> None:
+    series = told(found(FOUR))
+    assert take(series, FOUR) == (series, Taken.DUPLICATE)
+    assert take(series, staged(1, b"x", b"", b"z", b"yy")) == (series, Taken.OTHER_BYTES)
+
+
+def test_a_larger_run_takes_the_place_of_one_that_was_found_where_its_bytes_are_the_same() -> None:
+    small = found(staged(3, b"yy", b"z"))
+    series, taken = take(told(staged(1, b"x"), small), LARGER)
+    assert (taken, series.received_count, series.bytes) == (Taken.NEW, 8, sum(LARGER.sizes))
+    assert series.contents == told(LARGER).contents
+    assert series.parts[0].digest == told(LARGER).parts[0].digest
+    wrong = replace(LARGER, crc64s=(*LARGER.crc64s[:3], "0" * 16, *LARGER.crc64s[4:]))
+    before = told(staged(1, b"x"), small)
+    assert take(before, wrong) == (before, Taken.OTHER_BYTES)
+
+
+def test_the_content_of_a_part_stays_what_it_was_when_a_run_that_was_found_is_seen() -> None:
+    before = told(found(FOUR), staged(5, b"p", b"q", b"r", b"s"))
+    after, taken = take(before, LARGER)
+    assert (taken, after.parts[0].blocks) == (Taken.DUPLICATE, 1)
+    assert after.parts[0].content == before.parts[0].content, "parts are committed under it"
+
+
+@pytest.mark.parametrize("known", [staged(2, b""), staged(4, b"z"), found(staged(3, b"yy", b"z"))])
+def test_a_run_that_was_found_is_not_taken_where_anything_is_known(known: Staged) -> None:
+    series = told(known)
+    assert take(series, found(FOUR)) == (series, Taken.UNPROVEN)
+    book = Playbook() >> header(a=8) >> known << has(duplicates=0)
+    book >> found(FOUR) << has(duplicates=0) << received(a=_held(known))
+
+
+def _held(fact: Staged) -> list[tuple[int, int]]:
+    return [(fact.first, fact.first + fact.count - 1)]
+
+
+def test_what_contradicts_a_run_that_was_found_fails_the_transaction_and_says_what_stays() -> None:
+    book = Playbook() >> header(a=8) >> found(FOUR) >> staged(1, b"x", b"", b"z", b"yy")
+    book << asks("Failed", "conflicting-payload") << conflict("conflicting-payload")
+    assert book.transaction.conflict is not None
+    assert book.transaction.conflict.detail.endswith("the run that was found in storage stays.")
+
+
+def test_a_series_of_runs_that_were_found_completes_with_their_blocks() -> None:
+    rest = [staged(ordinal, b"r") for ordinal in range(5, 9)]
+    book = Playbook() >> header(a=8) >> found(FOUR)
+    for fact in rest:
+        book >> fact
+    book << asks("Completed") << received(a=[(1, 8)])
 
 
 @pytest.mark.parametrize(

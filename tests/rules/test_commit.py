@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.blobs import Block, Committed, Exists
-from bridge.checksums import crc64
-from bridge.contract.events import Delivered, DeliveryRefused
+from bridge.checksums import crc64, hex16
+from bridge.contract.events import Delivered, DeliveryRefused, Staged
 from bridge.layout import BlockId, part_count, part_name, part_of
 from bridge.memory_blobs import MemoryBlobs
 from tests.support.assembly import PAUSE, SERIES, Assembly
@@ -227,14 +227,15 @@ def test_only_what_is_not_there_is_asked_for_again() -> None:
 # --- what is committed already
 
 
+class Stalling(MemoryBlobs):
+    """Everything is committed, and then the outcome cannot be written."""
+
+    async def write_once(self, *args: object, **kwargs: object) -> Committed | Exists:
+        raise TimeoutError
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 4), (1, 4), (2, 1), (4, 1)])
 def test_a_part_that_is_committed_is_known_again_whatever_is_staged_since(before: int, after: int) -> None:
-    class Stalling(MemoryBlobs):
-        """Everything is committed, and then the outcome cannot be written."""
-
-        async def write_once(self, *args: object, **kwargs: object) -> Committed | Exists:
-            raise TimeoutError
-
     async def script() -> None:
         assembly = Assembly({1: b"a", 2: b"b", 3: b"c", 4: b"d"}, Stalling())
         for first in range(1, 5, before):
@@ -250,6 +251,23 @@ def test_a_part_that_is_committed_is_known_again_whatever_is_staged_since(before
         assert old.series[0].parts[0].content == new.series[0].parts[0].content
         assembly.blobs.__class__ = MemoryBlobs
         assert await assembly.result() == b"abcd"
+
+    asyncio.run(script())
+
+
+@pytest.mark.parametrize(("bytes_found", "code"), [(b"abcd", None), (b"abce", "part-differs")])
+def test_a_part_that_is_committed_is_known_by_its_blocks_to_who_has_found_its_runs_in_storage(
+    bytes_found: bytes, code: str | None
+) -> None:
+    async def script() -> None:
+        before = Assembly({1: b"a", 2: b"b", 3: b"c", 4: b"d"}, Stalling())
+        await before.stage(1, 4)
+        assert isinstance(await before.deliver(), DeliveryRefused)
+        before.blobs.__class__ = MemoryBlobs
+        after = Assembly(before.payloads, before.blobs)
+        after.tell(Staged(SERIES, 1, 4, 4, (), (), (hex16(crc64([bytes_found])),), 4))
+        answer = await after.deliver()
+        assert (answer.problem.code if isinstance(answer, DeliveryRefused) else None) == code
 
     asyncio.run(script())
 

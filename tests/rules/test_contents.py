@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bridge.layout import BlockId, marker_id, ordinals_per_part
 from bridge.runs import RUN_ORDINALS_MAX
-from tables.contents import CHUNK_ORDINALS, Chunk, Contents
+from tables.contents import CHUNK_ORDINALS, UNSEEN, Chunk, Contents
 
 # Around the edges of the chunks of 1,024 ordinals as well as inside.
 ordinals = st.one_of(st.integers(1, 20), st.integers(1_017, 1_032), st.integers(2_045, 2_055))
@@ -103,6 +103,16 @@ def test_an_empty_payload_within_a_run_does_not_divide_it() -> None:
     contents = Contents().with_tile(1, [b"", b"12345678"], ("0" * 16,)).with_tile(3, [b"12345678", b""], ("1" * 16,))
     assert contents.counts(range(1, 5)) == bytes([2, 2, 2, 2])
     assert [contents.get(ordinal) for ordinal in (1, 2, 3, 4)] == [b"", b"12345678", b"12345678", b""]
+
+
+def test_a_run_of_unknown_contents_is_held_like_any_other_and_each_ordinal_says_that_it_was_not_seen() -> None:
+    contents = Contents().with_tile(5, [UNSEEN] * 4, ("1" * 16,)).with_tile(2, [b""], ())
+    assert contents.known(1, 8) == [None, b"", None, None, *[UNSEEN] * 4]
+    assert [contents.tile(ordinal) for ordinal in (2, 4, 5, 8)] == [1, 0, 4, 4]
+    assert contents.counts(range(1, 9)) == bytes([0, 1, 0, 0, 3, 3, 3, 3])
+    assert contents.blocks(TOTAL, 5, 4) == [BlockId(TOTAL, 5, 4, 0, 1, 0x1111_1111_1111_1111)]
+    seen = contents.with_tile(1, *run(1, 8))
+    assert seen == Contents().with_tile(1, *run(1, 8))
 
 
 def test_no_run_and_no_part_ends_within_a_chunk_of_another() -> None:

@@ -10,10 +10,11 @@ import pytest
 from playbook import START, T1, payload, run
 
 from bridge.contract.events import PayloadsStaged, Staged, decode, encode
-from bridge.runs import RUN_PAYLOAD_MAX_BYTES
+from bridge.runs import RUN_MAX_BYTES, RUN_PAYLOAD_MAX_BYTES
 from tables import effects
 
 LARGEST = RUN_PAYLOAD_MAX_BYTES - 1
+FOUND = Staged("a", 5, 4, 9, (), (), ("0" * 16,), RUN_MAX_BYTES)
 WHOLE = Staged("a", 1, 256, 256, (LARGEST,) * 256, ("0123456789abcdef",) * 256, ("0" * 16,))
 
 
@@ -31,8 +32,9 @@ def with_staged(plain: Any) -> bytes:
         run("a", 1, "x", "", of=2),
         run("a", 5, "x", "y", "", "", of=8),
         WHOLE,
+        FOUND,
     ],
-    ids=["payload", "empty", "of three blocks", "run of two", "run of four", "run of 256"],
+    ids=["payload", "empty", "of three blocks", "run of two", "run of four", "run of 256", "run that was found"],
 )
 def test_a_fact_reads_back(fact: Staged) -> None:
     event = PayloadsStaged(T1, (fact,), START)
@@ -70,12 +72,27 @@ CRC = "0" * 16
         changed(TWO, sizes=[1, RUN_PAYLOAD_MAX_BYTES]),
         changed(payload("a", 1, of=1), blocks=[]),
         changed(payload("a", 1, of=1), first=2),
+        changed(TWO, runBytes=2),
+        changed(payload("a", 1, of=1), runBytes=1),
+        changed(FOUND, count=1),
+        changed(FOUND, sizes=[1, 1, 1, 1]),
+        changed(FOUND, crc64s=[CRC] * 4),
+        changed(FOUND, blocks=[CRC, CRC]),
+        changed(FOUND, blocks=[]),
+        changed(FOUND, first=2),
+        changed(FOUND, totalCount=7),
+        changed(FOUND, runBytes=0),
+        changed(FOUND, runBytes=-1),
+        changed(FOUND, runBytes=RUN_MAX_BYTES + 1),
     ],
     ids=[
         "not aligned", "beyond the total", "a total too small", "no ordinal", "more sizes than ordinals",
         "no power of two", "more than 256", "a size too few", "a size too many", "a checksum too few", "a bad checksum",
         "no block", "two blocks", "all empty", "all empty without a block", "a negative size", "a payload too large",
-        "a payload without a block", "a payload beyond the total",
+        "a payload without a block", "a payload beyond the total", "sizes and bytes", "a payload with bytes of its own",
+        "found, and one ordinal", "found, with sizes", "found, with checksums", "found, with two blocks",
+        "found, without a block", "found, not aligned", "found, beyond the total", "found, without bytes",
+        "found, with negative bytes", "found, too large",
     ],
 )  # fmt: skip
 def test_what_cannot_have_been_staged_is_refused(plain: Any) -> None:
