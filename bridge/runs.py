@@ -36,6 +36,12 @@ class Interval(msgspec.Struct, frozen=True):
         """What lies within."""
         return range(self.first, self.first + self.count)
 
+    @property
+    def halves(self) -> tuple[Interval, Interval]:
+        """Of more than one ordinal: the two intervals that make it."""
+        half = self.count // 2
+        return Interval(self.first, half), Interval(self.first + half, half)
+
 
 def is_aligned(first: int, count: int) -> bool:
     """Whether an interval of ordinals is one that is nested in or disjoint from every other such interval."""

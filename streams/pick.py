@@ -88,7 +88,7 @@ class _Shelf:
         if tile.count == 1:
             self.missing.append(tile.first)
             return None
-        left, right = (self.only(half) for half in _halves(tile))
+        left, right = (self.only(half) for half in tile.halves)
         return None if left is None or right is None else left + right
 
     def named(self, tile: Interval, crc64s: str) -> _Way | None:
@@ -115,18 +115,13 @@ class _Shelf:
 
     def _pieces(self, tile: Interval) -> Iterator[_Way]:
         """Ways to make a run of the tiles within it."""
-        left, right = (list(islice(self._ways(half), WAYS_MAX)) for half in _halves(tile))
+        left, right = (list(islice(self._ways(half), WAYS_MAX)) for half in tile.halves)
         return islice((one + other for one, other in product(left, right)), WAYS_MAX)
 
     def _ways(self, tile: Interval) -> Iterator[_Way]:
         yield from self._own(tile)
         if tile.count > 1:
             yield from self._pieces(tile)
-
-
-def _halves(tile: Interval) -> tuple[Interval, Interval]:
-    half = tile.count // 2
-    return Interval(tile.first, half), Interval(tile.first + half, half)
 
 
 def _matches(plan: PartPlan, total_count: int, tiles: list[Interval], ways: list[_Way]) -> bool:
