@@ -3,101 +3,85 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import subprocess
-import sys
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.hardened import EXIT_AGENT, EXIT_SEND
-from tests.support.world import free_port
+from tests.support.counting import Counting
+from tests.support.counting_faults import EVENTS, FAIL_AT
 
 pytestmark = pytest.mark.timeout(180)
-EVENTS = 20
 
 
-class CountingApp:
-    """`tests/support/counting_app.py` with topics of its own; its changelog refuses records above 1,000 bytes."""
+@pytest.fixture
+async def counting(stack_env: dict[str, str], tmp_path: Path) -> AsyncIterator[Callable[..., Counting]]:
+    """Apps for one test; their workers are killed after it."""
+    apps: list[Counting] = []
 
-    def __init__(self, bootstrap: str, folder: Path, mode: str) -> None:
-        self.name = f"t{uuid4().hex[:10]}"
-        self.bootstrap = bootstrap
-        own = {"APP": self.name, "BOOTSTRAP": bootstrap, "FOLDER": str(folder), "MODE": mode}
-        self.env = {**os.environ, **own, "WEB_PORT": str(free_port())}
-        self.log = folder / "app.log"
+    def make(**options: Any) -> Counting:
+        apps.append(Counting(stack_env["BRH_KAFKA_BOOTSTRAP"], tmp_path, **options))
+        return apps[-1]
 
-    async def prepare(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        try:
-            changelog = {"cleanup.policy": "compact", "max.message.bytes": "1000"}
-            await admin.create_topics(
-                [
-                    NewTopic(f"{self.name}.events", 1, 1),
-                    NewTopic(f"{self.name}-rows-changelog", 1, 1, topic_configs=changelog),
-                ]
-            )
-        finally:
-            await admin.close()
-        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=0) as producer:
-            for number in range(EVENTS):
-                await producer.send_and_wait(f"{self.name}.events", str(number).encode())
-
-    def start(self) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "tests.support.counting_app", "worker", "-l", "info"]
-        with self.log.open("ab") as log:
-            return subprocess.Popen(argv, env=self.env, stdout=log, stderr=log)
-
-    async def rows(self) -> set[int]:
-        """What is in the changelog."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-        )
-        await consumer.start()
-        try:
-            partition = TopicPartition(f"{self.name}-rows-changelog", 0)
-            consumer.assign([partition])
-            end = (await consumer.end_offsets([partition]))[partition]
-            found: set[int] = set()
-            while await consumer.position(partition) < end:
-                for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, []):
-                    found.add(json.loads(record.value)["number"])
-            return found
-        finally:
-            await consumer.stop()
-
-    async def committed(self) -> int:
-        """The offset that the group would go on from."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, group_id=self.name, enable_auto_commit=False)
-        await consumer.start()
-        try:
-            return await consumer.committed(TopicPartition(f"{self.name}.events", 0)) or 0
-        finally:
-            await consumer.stop()
+    yield make
+    for app in apps:
+        await app.close()
 
 
-@pytest.mark.parametrize(("mode", "code"), [("raise", EXIT_AGENT), ("refused row", EXIT_SEND)])
+@pytest.mark.parametrize(("mode", "code"), [("agent raises", EXIT_AGENT), ("row refused", EXIT_SEND)])
 async def test_what_an_agent_or_a_record_fails_on_is_read_again(
-    stack_env: dict[str, str], tmp_path: Path, mode: str, code: int
+    counting: Callable[..., Counting], mode: str, code: int
 ) -> None:
-    """The process ends with the code, its offset not past the failure; after a restart no event is missing."""
-    app = CountingApp(stack_env["BRH_KAFKA_BOOTSTRAP"], tmp_path, mode)
-    await app.prepare()
-    ended = await asyncio.to_thread(app.start().wait, 60)
-    assert ended == code, app.log.read_text()
-    assert await app.committed() <= 5
-    assert 5 not in await app.rows()
-    again = app.start()
-    try:
+    """The process ends with the code, its offset not past the failure; after a restart no event is missing.
+
+    Stock Faust commits past the event, and nobody reads it again.
+    """
+    ours, stock = counting(mode=mode), counting(mode=mode, kind="stock")
+    await asyncio.gather(ours.prepare(EVENTS), stock.prepare(EVENTS))
+    worker, stock_worker = ours.start(), stock.start()
+    assert await worker.ended() == code, worker.log
+    assert await ours.committed() <= FAIL_AT
+    assert FAIL_AT not in await ours.rows()
+    again = ours.start()
+    await ours.wait_rows(set(range(EVENTS)))
+    assert await again.stop() == 0
+
+    async with asyncio.timeout(60):
+        while await stock.committed() < EVENTS or EVENTS - 1 not in await stock.rows():
+            await asyncio.sleep(0.1)
+    assert FAIL_AT not in await stock.rows()
+    assert stock_worker.process.poll() is None
+
+
+async def test_an_offset_is_committed_after_the_rows_before_it_have_arrived(
+    counting: Callable[..., Counting],
+) -> None:
+    """Stock Faust commits while rows are on their way."""
+    apps = [counting(mode="slow changelog", kind=kind) for kind in ("hardened", "stock")]
+    await asyncio.gather(*(app.prepare(EVENTS) for app in apps))
+    workers = [app.start() for app in apps]
+    for app in apps:
         async with asyncio.timeout(60):
-            while await app.rows() != set(range(EVENTS)):
+            while await app.committed() < EVENTS:
                 await asyncio.sleep(0.1)
-    finally:
-        again.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(again.wait, 30) == 0
+    ours, stock = ([int(line) for line in worker.lines("commits")] for worker in workers)
+    assert ours
+    assert not any(ours)
+    assert any(stock)
+
+
+@pytest.mark.parametrize(("mode", "late"), [("late ack", FAIL_AT), ("first late ack", 0)])
+async def test_an_event_that_is_not_acknowledged_is_not_committed_past(
+    counting: Callable[..., Counting], mode: str, late: int
+) -> None:
+    """Stock Faust does, when those behind it are acknowledged."""
+    ours, stock = apps = [counting(mode=mode, kind=kind) for kind in ("hardened", "stock")]
+    await asyncio.gather(*(app.prepare(EVENTS) for app in apps))
+    workers = [app.start() for app in apps]
+    for worker in workers:
+        await worker.until(partial(worker.lines, "done"), 60, "both commits")
+    assert await ours.committed() == late
+    assert await stock.committed() == EVENTS

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from faust.types.tuples import TP
 
-from streams.hardened import HardenedApp, _fetch_nothing_of_none, _seek_from_the_beginning
+from streams.hardened import HardenedApp
+from streams.hardened.flow import fetch_nothing_of_none, seek_from_the_beginning
 
 EVENTS = TP("brh.events", 0)
 MORE = TP("brh.events", 1)
@@ -32,7 +33,7 @@ class Consumer:
 @pytest.mark.parametrize("nothing", [None, -1])
 async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning(nothing: int | None) -> None:
     consumer = Consumer({EVENTS: nothing, MORE: 7, CHANGELOG: nothing})
-    assert await _seek_from_the_beginning(consumer)() == {EVENTS: nothing, MORE: 7, CHANGELOG: nothing}
+    assert await seek_from_the_beginning(consumer)() == {EVENTS: nothing, MORE: 7, CHANGELOG: nothing}
     assert consumer.seeks == [(EVENTS, 0)]
 
 
@@ -43,7 +44,7 @@ async def test_while_no_partition_is_active_nothing_is_fetched() -> None:
         asked.append(active)
         return {tp: [object()] for tp in active or {EVENTS, MORE}}  # none means all, to aiokafka
 
-    assert await _fetch_nothing_of_none(fetch)(None, set(), timeout=1) == {}
+    assert await fetch_nothing_of_none(fetch)(None, set(), timeout=1) == {}
     assert asked == []
 
 
@@ -54,7 +55,7 @@ async def test_partitions_that_are_taken_away_while_the_client_waits_do_not_beco
         active.clear()  # the recovery does that, while this waits for records
         return set(wanted)
 
-    assert await _fetch_nothing_of_none(fetch)(None, active) == {EVENTS}
+    assert await fetch_nothing_of_none(fetch)(None, active) == {EVENTS}
 
 
 async def test_when_partitions_were_assigned_nothing_flows_until_the_recovery_lets_it() -> None:

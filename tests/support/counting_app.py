@@ -1,55 +1,73 @@
-"""A small Faust app on HardenedApp: keeps each event as a table row, and fails once as MODE says.
+"""A small Faust app that keeps each event in a table, on stock Faust or on ours, with one thing going wrong.
 
-python tests/support/counting_app.py worker    with APP, BOOTSTRAP, FOLDER, MODE in the environment
+python -m tests.support.counting_app worker    with COUNTING, a `Config` as JSON, in the environment
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import faust
+import msgspec
 
 from streams.hardened import HardenedApp
+from tests.support import counting_faults
+from tests.support.counting import Config, Status
 
-FAIL_AT = 5
-folder = Path(os.environ["FOLDER"])
-app = HardenedApp(
-    os.environ["APP"],
-    broker=f"kafka://{os.environ['BOOTSTRAP']}",
-    autodiscover=False,
-    datadir=str(folder / "data" / "worker"),
-    topic_partitions=1,
-    topic_allow_declare=False,
-    topic_disable_leader=True,
-    table_standby_replicas=0,
-    web_bind="127.0.0.1",
-    web_port=int(os.environ["WEB_PORT"]),  # Faust 0.15.3 serves the web even where it is told not to
-    broker_commit_interval=0.1,
-    broker_session_timeout=6,
-    broker_heartbeat_interval=1,
-    consumer_group_instance_id=f"{os.environ['APP']}-0",
+config = msgspec.json.decode(os.environ["COUNTING"], type=Config)
+folder = Path(config.folder)
+STATUS_INTERVAL_S = 0.05
+
+options: dict[str, Any] = {
+    "broker": f"kafka://{config.bootstrap}",
+    "autodiscover": False,
+    "datadir": str(folder / "data"),
+    "topic_partitions": config.partitions,
+    "topic_allow_declare": False,
+    "topic_disable_leader": True,
+    "table_standby_replicas": 0,
+    "web_bind": "127.0.0.1",
+    "web_port": config.web_port,  # Faust 0.15.3 serves the web even where it is told not to
+    "broker_commit_interval": 0.1,
+    "broker_session_timeout": config.session_s,
+    "broker_heartbeat_interval": min(1.0, config.session_s / 5),
+    "consumer_group_instance_id": config.instance,
+    "worker_redirect_stdouts": False,
+}
+app: faust.App = HardenedApp(config.name, **options) if config.kind == "hardened" else faust.App(config.name, **options)
+events = app.topic(
+    f"{config.name}.events", key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes
 )
-events = app.topic(f"{app.conf.id}.events", value_serializer="raw", key_serializer="raw", value_type=bytes)
-rows = app.Table("rows", partitions=1, key_type=str)
-
-
-def first_time(what: str) -> bool:
-    marker = folder / what
-    if marker.exists():
-        return False
-    marker.touch()
-    return True
+rows = app.Table("rows", partitions=config.partitions, key_type=str)
+fault = counting_faults.of(config.mode, app, rows, folder)
 
 
 @app.agent(events)
-async def keep(stream):
-    async for value in stream:
-        number = int(value)
-        row = {"number": number}
-        if number == FAIL_AT and os.environ["MODE"] == "raise" and first_time("raised"):
-            raise RuntimeError("a bug in the agent")
-        if number == FAIL_AT and os.environ["MODE"] == "refused row" and first_time("refused"):
-            row["ballast"] = "x" * 10_000
-        rows[str(number)] = row
+async def keep(stream: Any) -> None:
+    async for event in fault.events(stream):
+        number = int(event.value)
+        await fault.before(event, number)
+        if config.layout == "row a number":
+            row = {"numbers": [number]}
+            rows[f"{event.message.partition}/{number}"] = fault.row(number, row)
+        else:
+            key = f"{event.message.partition}/{event.key.decode()}"
+            rows[key] = {"numbers": [*rows.get(key, {"numbers": []})["numbers"], number]}
+        fault.after(event, number)
+
+
+@app.timer(STATUS_INTERVAL_S)
+async def tell() -> None:
+    status = Status(
+        ready=not app.rebalancing and not app.in_recovery,
+        partitions=sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == f"{config.name}.events"),
+        row_partitions=sorted({int(key.partition("/")[0]) for key in rows}),
+    )
+    new = folder / "status.new"
+    new.write_bytes(msgspec.json.encode(status))
+    new.replace(folder / "status.json")
 
 
 if __name__ == "__main__":
