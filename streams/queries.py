@@ -18,6 +18,8 @@ from tables.transaction import State
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1_000
+BLOCKS_MISSING: Final = "blocks-missing"
+"""The problem of a delivery that does not find what was staged."""
 
 Row: TypeAlias = Mapping[str, Any]
 """A transaction as `tables.projection.view` shows it."""
@@ -164,7 +166,8 @@ def summary(row: Row) -> Document:
 def gaps(row: Row) -> Document:
     """The missing ordinals of every series whose total is known (none: an empty list), and the series without one.
 
-    `rangesTruncated` says that there are more ranges than these.
+    `rangesTruncated` says that there are more ranges than these. `lost` are ordinals that had arrived and whose staged
+    blocks have gone, which is found out when the result is delivered: they have to be sent again as well.
     """
     known = {each["seriesType"]: each for each in row["series"] if each["totalCount"] is not None}
     seen = [each["seriesType"] for each in row["series"]]
@@ -174,7 +177,16 @@ def gaps(row: Row) -> Document:
         "series": {name: each["missing"] for name, each in known.items()},
         "unknownTotal": [name for name in dict.fromkeys([*announced, *seen]) if name not in known],
         "rangesTruncated": any(_is_cut(each) for each in known.values()),
+        "lost": _lost(row),
     }
+
+
+def _lost(row: Row) -> Document:
+    if row["state"] != State.SENDING_COMPLETION:
+        return {}
+    told = [each for each in row.get("problems", ()) if each["code"] == BLOCKS_MISSING]
+    missing = told[-1]["missing"] if told else None
+    return {name: ranges for name, ranges in (missing or {}).items() if ranges}
 
 
 def _is_cut(series: Row) -> bool:

@@ -7,7 +7,7 @@ import json
 import random
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -114,21 +114,36 @@ def check(transaction: str, transaction_type: str, series: Mapping[str, Source],
         raise CliError(wrong[0], code="contract", remedy=wrong[1], exit_code=EXIT_USAGE)
 
 
-def plan(counts: Mapping[str, int], shuffle: int | None, duplicates: float) -> array[int]:
-    """Numbers of the payloads over all series, from 0, in the order of sending; a duplicate occurs twice."""
-    total = sum(counts.values())
+def plan(
+    counts: Mapping[str, int],
+    shuffle: int | None,
+    duplicates: float,
+    only: Mapping[str, Sequence[Sequence[int]]] | None = None,
+) -> array[int]:
+    """Numbers of the payloads over all series, from 0, in the order of sending; a duplicate occurs twice.
+
+    `only`: inclusive ranges of the ordinals to send of each series; None: all.
+    """
     chance = random.Random(shuffle or 0)  # noqa: S311  # the same seed must send the same order
-    order = array("q", range(total))
-    order.extend(chance.sample(range(total), round(duplicates * total)))
+    order = array("q")
+    for start, (name, count) in zip(_starts(counts), counts.items(), strict=False):
+        for first, last in [(1, count)] if only is None else only.get(name, ()):
+            order.extend(range(start + first - 1, start + last))
+    order.extend(chance.sample(order, round(duplicates * len(order))))
     if shuffle is not None:
         chance.shuffle(order)
     return order
 
 
+def _starts(counts: Mapping[str, int]) -> list[int]:
+    """The number of each series' first payload, and how many payloads there are."""
+    return [0, *accumulate(counts.values())]
+
+
 def payloads(order: array[int], counts: Mapping[str, int]) -> Iterator[Payload]:
     """The payloads with these numbers."""
     names = list(counts)
-    starts = [0, *accumulate(counts.values())]
+    starts = _starts(counts)
     sent = bytearray(starts[-1])
     for number in order:
         # An empty series starts where the next one does: the rightmost start is the one that has payloads.

@@ -24,6 +24,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotF
 from bridge.contract.inbound import SMALL_PAYLOAD_BYTES
 from bridge.topology import INBOUND_EXCHANGE
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_READY, CliError
+from streams.cli.missing import Missing
 from streams.cli.payloads import Payload, Source, check, header_message, payload_message, payloads, plan
 
 UNCONFIRMED_MAX_BYTES: Final = 64 << 20
@@ -75,9 +76,10 @@ async def send(
     shuffle: int | None = None,
     header_last: bool = False,
     duplicates: float = 0.0,
+    only: Missing | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SendSummary:
-    """Send a whole transaction and return when the broker has confirmed all of it.
+    """Send a whole transaction, or what of it is missing, and return when the broker has confirmed all of it.
 
     Args:
         amqp_url: of the broker.
@@ -87,6 +89,7 @@ async def send(
         shuffle: seed of the order of all payloads; None: series after series, ordinal after ordinal.
         header_last: send the header when all payloads are confirmed, instead of before them.
         duplicates: this share of the payloads is sent twice, 0 to 1.
+        only: what to send of it; None: everything.
         on_progress: called after each confirmation.
 
     Raises:
@@ -96,22 +99,26 @@ async def send(
     check(transaction, transaction_type, series, duplicates)
     started_s = time.monotonic()
     counts = {name: source.total_count for name, source in series.items()}
-    order = plan(counts, shuffle, duplicates)
-    async with _exchange(amqp_url) as exchange:
-        header = header_message(transaction, transaction_type, counts)
-        sender = _Sender(exchange, transaction, series, len(order), on_progress)
-        if not header_last:
-            await exchange.publish(header, f"header.{transaction_type}")
-        await sender.run(payloads(order, counts))
-        if header_last:
-            await exchange.publish(header, f"header.{transaction_type}")
+    order = plan(counts, shuffle, duplicates, only.ordinals if only else None)
+    with_header = only is None or only.header
+    confirmed_bytes = 0
+    if order or with_header:
+        async with _exchange(amqp_url) as exchange:
+            header = header_message(transaction, transaction_type, counts)
+            sender = _Sender(exchange, transaction, series, len(order), on_progress)
+            if with_header and not header_last:
+                await exchange.publish(header, f"header.{transaction_type}")
+            await sender.run(payloads(order, counts))
+            if with_header and header_last:
+                await exchange.publish(header, f"header.{transaction_type}")
+            confirmed_bytes = sender.confirmed_bytes
     return SendSummary(
         transaction_id=transaction,
         transaction_type=transaction_type,
         series=tuple(SeriesSent(name, source.total_count, source.size) for name, source in series.items()),
         payloads=len(order),
-        duplicates=len(order) - sum(counts.values()),
-        bytes=sender.confirmed_bytes,
+        duplicates=len(order) - len(set(order)),
+        bytes=confirmed_bytes,
         seconds=round(time.monotonic() - started_s, 3),
     )
 
@@ -132,7 +139,8 @@ class _Sender:
         self._series = series
         self._messages = messages
         self._on_progress = on_progress
-        self._bytes_of = sum(source.size for source in series.values())
+        payloads_of = max(1, sum(source.total_count for source in series.values()))
+        self._bytes_of = sum(source.size for source in series.values()) * min(messages, payloads_of) // payloads_of
         self._room = asyncio.Condition()
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,12 @@ from rich.progress import Progress as Bars
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
 from bridge.settings import AmqpSettings, load
 from streams.cli.arguments import AS_JSON, TXN, Percent, Size
-from streams.cli.errors import EXIT_USAGE, CliError
+from streams.cli.client import connected
+from streams.cli.errors import EXIT_NOT_FOUND, EXIT_USAGE, CliError
+from streams.cli.missing import Missing, missing_of
 from streams.cli.payloads import FileSource, Source
 from streams.cli.producer import Progress, SendSummary, send
+from streams.settings import ClientSettings
 
 _REPORTED_SHARE: Final = 0.1
 """Where there is no terminal, a line is printed each time this share more is confirmed."""
@@ -39,6 +42,7 @@ _REPORTED_SHARE: Final = 0.1
 @click.option("--seed", type=int, help="With --shuffle: the same seed gives the same order.")
 @click.option("--header-last", is_flag=True, help="Send the header after all payloads.")
 @click.option("--duplicates", type=Percent(), default="0%", metavar="N%", help="Send so many of the payloads twice.")
+@click.option("--only-missing", is_flag=True, help="Ask the API, and send only what has not arrived.")
 @AS_JSON
 def command(
     transaction: str,
@@ -49,19 +53,27 @@ def command(
     seed: int | None,
     header_last: bool,
     duplicates: float,
+    only_missing: bool,
     as_json: bool,
 ) -> None:
     """Send files as the series of a transaction: a reference producer.
 
     It returns when the broker has confirmed everything. If it is interrupted, run the same command again: what has
     arrived is absorbed as a duplicate. Only keep files, chunk size and type, or it is another result and a conflict.
+    With --only-missing it is not even sent again: neither what has arrived, nor the header where that has.
     """
+    if only_missing and duplicates:
+        raise click.BadParameter("is not for --only-missing.", param_hint="--duplicates")
     if not 1 <= chunk_size <= PAYLOAD_MAX_BYTES:
         raise click.BadParameter(f"{chunk_size} bytes are not within 1 to 256MiB.", param_hint="--chunk-size")
     series = _sources(pairs, chunk_size)
     for name in ("aio_pika", "aiormq"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what we raise
     settings = load(AmqpSettings)
+    only = asyncio.run(_missing(load(ClientSettings).api_url, transaction, series)) if only_missing else None
+    if only is not None and only.nothing and not as_json:
+        click.echo(f"{transaction}: nothing is missing of {', '.join(series)}; nothing was sent.")
+        return
     order = (random.randrange(1 << 32) if seed is None else seed) if shuffle else None  # noqa: S311  # no secret
     with _progress(transaction, as_json) as on_progress:
         summary = asyncio.run(
@@ -73,10 +85,24 @@ def command(
                 shuffle=order,
                 header_last=header_last,
                 duplicates=duplicates,
+                only=only,
                 on_progress=on_progress,
             )
         )
     click.echo(json.dumps(msgspec.to_builtins(summary)) if as_json else sent_line(summary))
+    if only is not None and only.cut:
+        click.echo("More is missing than one answer of the API names: run the same command again.", err=True)
+
+
+async def _missing(url: str, transaction: str, series: Mapping[str, Source]) -> Missing:
+    async with connected(url) as api:
+        try:
+            return missing_of(await api.transaction(transaction), series)
+        except CliError as error:
+            if error.exit_code != EXIT_NOT_FOUND:
+                raise
+            message, remedy = f"Nothing was ever heard of {transaction}", "Send all of it: leave --only-missing out."
+            raise CliError(message, code=error.code, remedy=remedy, exit_code=EXIT_NOT_FOUND) from None
 
 
 def _sources(pairs: tuple[str, ...], chunk_bytes: int) -> dict[str, Source]:

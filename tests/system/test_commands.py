@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 from streams.cli import brh
 from streams.cli.errors import EXIT_NOT_READY
 from tests.support.deliveries import below
-from tests.support.outside import Chunks, listening, publish_header, publish_payloads
+from tests.support.outside import Chunks, assert_result, listening, publish_header, publish_payloads
 from tests.support.world import World, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -110,3 +111,20 @@ async def test_what_is_open_is_not_delivered_again_and_says_so(world: World, txn
     assert (explained.exit_code, f"Next: brh gaps {txn}" in explained.stdout) == (0, True)
     assert "Series s: 1 of 2 payloads: 2." in explained.stdout
     assert "Next deadline: " in (await run(world, "status", txn)).stdout
+
+
+async def test_only_what_is_missing_is_sent_again(world: World, txn: str, tmp_path: Path) -> None:
+    series = {"s": Chunks(txn, [100] * 5)}
+    file = tmp_path / "result"
+    file.write_bytes(b"".join(series["s"].chunk(ordinal) for ordinal in range(1, 6)))
+    await publish_payloads(world, txn, series, [4, 2])
+    await shown(world, txn, lambda row: row["series"] and row["series"][0]["receivedCount"] == 2)
+    again = ("send", txn, "--series", f"s={file}", "--only-missing", "--chunk-size")
+    assert (await run(world, *again, "50")).exit_code == 2
+    sent = await run(world, *again, "100", "--json")
+    assert (sent.exit_code, json.loads(sent.stdout)["payloads"]) == (0, 3), sent.stderr
+    row = await asyncio.to_thread(world.wait_state, txn, ["Completed"])
+    assert row["duplicates"] == 0
+    await assert_result(world, txn, series)
+    nothing = await run(world, *again, "100")
+    assert (nothing.exit_code, "nothing is missing" in nothing.stdout) == (0, True)
