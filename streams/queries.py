@@ -166,14 +166,17 @@ def summary(row: Row) -> Document:
 def gaps(row: Row) -> Document:
     """The missing ordinals of every series whose total is known (none: an empty list), and the series without one.
 
-    `rangesTruncated` says that there are more ranges than these. `lost` are ordinals that had arrived and whose staged
-    blocks have gone, which is found out when the result is delivered: they have to be sent again as well.
+    `header` says whether it has come, `rangesTruncated` that there are more ranges than these. `lost` are ordinals that
+    had arrived and whose staged blocks have gone, which is found out when the result is delivered: they have to be sent
+    again as well.
     """
     known = {each["seriesType"]: each for each in row["series"] if each["totalCount"] is not None}
     seen = [each["seriesType"] for each in row["series"]]
     announced = [each["type"] for each in row["header"]["series"]] if row["header"] else []
     return {
         "transactionId": row["transactionId"],
+        "state": row["state"],
+        "header": row["header"] is not None,
         "series": {name: each["missing"] for name, each in known.items()},
         "unknownTotal": [name for name in dict.fromkeys([*announced, *seen]) if name not in known],
         "rangesTruncated": any(_is_cut(each) for each in known.values()),

@@ -157,9 +157,21 @@ def summaries(page: Object) -> list[str]:
 
 
 def gaps(found: Object) -> list[str]:
-    """The missing ordinals of each series, all of them."""
-    lines = [f"{name}: missing {ranges(missing)}" for name, missing in found["series"].items() if missing]
-    lines += [f"{name}: total unknown" for name in found["unknownTotal"]]
+    """The missing ordinals of each series, all of them, and how they can still come."""
+    name, waits = found["transactionId"], found["state"] == "AwaitingResults"
+    lines = [] if found["header"] or not waits else ["The header is missing: there may be more series than these."]
+    lines += [_missing(series, ranges, "missing") for series, ranges in found["series"].items() if ranges]
+    lines += [_missing(series, ranges, "lost from storage") for series, ranges in found["lost"].items()]
+    lines += [f"{series}: nothing has told its total count" for series in found["unknownTotal"]]
     if found["rangesTruncated"]:
         lines.append("There are more gaps than these.")
-    return lines or ["Nothing is missing of what is known."]
+    if not lines:
+        return [f"{name} is {found['state']}: nothing is missing of it."]
+    if waits or found["lost"]:
+        return [*lines, f"Next: `brh send {name} --only-missing` with the same --series sends just that."]
+    return [f"{name} is {found['state']}, without these:", *lines]
+
+
+def _missing(series: str, found: Ranges, how: str) -> str:
+    count = sum(last - first + 1 for first, last in found)
+    return f"{series}: {count} {how}: {ranges(found)}"

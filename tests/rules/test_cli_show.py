@@ -8,8 +8,10 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playbook import Playbook, command, delivered, header, passes, payload
+from msgspec.structs import replace
+from playbook import Playbook, command, delivered, header, passes, payload, problem, refused
 
+from streams import queries
 from streams.cli import show
 from streams.cli.arguments import Duration, Percent, Size
 from streams.explained import explanation
@@ -153,10 +155,49 @@ def test_a_list_has_a_line_each() -> None:
     assert head.index("state") == line.index("Failed")
 
 
-def test_gaps_are_named_in_full() -> None:
-    found = {"series": {"a": [[1, 1], [3, 4]], "b": []}, "unknownTotal": ["log"], "rangesTruncated": True}
-    assert show.gaps(found) == ["a: missing 1, 3-4", "log: total unknown", "There are more gaps than these."]
-    assert show.gaps({"series": {"b": []}, "unknownTotal": [], "rangesTruncated": False})[0].startswith("Nothing")
+def shown_gaps(*script: Any) -> list[str]:
+    book = Playbook()
+    for line in script:
+        book >> line
+    return show.gaps(queries.gaps(view(book.transaction)))
+
+
+SEND = "Next: `brh send T1 --only-missing` with the same --series sends just that."
+
+
+def test_gaps_of_an_open_transaction_are_named_in_full_with_the_command_that_sends_them() -> None:
+    assert shown_gaps(header(a=4, b=0, log=None), payload("a", 2, of=4)) == [
+        "a: 3 missing: 1, 3-4",
+        "log: nothing has told its total count",
+        SEND,
+    ]
+    assert shown_gaps(payload("a", 1, of=1)) == ["The header is missing: there may be more series than these.", SEND]
+    scattered = [payload("a", ordinal, of=4_000) for ordinal in range(2, 4_001, 2)]
+    assert shown_gaps(header(a=4_000), *scattered)[1] == "There are more gaps than these."
+
+
+def test_where_nothing_is_missing_it_is_said_with_the_state() -> None:
+    book = header(a=1), payload("a", 1, of=1)
+    assert shown_gaps(*book) == ["T1 is SendingCompletion: nothing is missing of it."]
+    assert shown_gaps(*book, delivered("Completed")) == ["T1 is Completed: nothing is missing of it."]
+
+
+def test_what_never_came_is_told_of_a_closed_transaction_and_nobody_is_sent_to_send_it() -> None:
+    for outcome in ("Completed", "Failed", "Abandoned"):
+        lines = shown_gaps(header(a=2, log=None), payload("a", 1, of=2), delivered(outcome))
+        assert lines == [
+            f"T1 is {outcome}, without these:",
+            "a: 1 missing: 2",
+            "log: nothing has told its total count",
+        ]
+
+
+def test_blocks_that_have_gone_are_to_be_sent_again() -> None:
+    gone = replace(problem("blocks-missing"), missing={"a": ((1, 2),)})
+    lost = replace(refused(), problem=gone)
+    book = header(a=2), payload("a", 1, of=2), payload("a", 2, of=2), lost
+    assert shown_gaps(*book) == ["a: 2 lost from storage: 1-2", SEND]
+    assert shown_gaps(*book, delivered("Completed")) == ["T1 is Completed: nothing is missing of it."]
 
 
 @pytest.mark.parametrize(
