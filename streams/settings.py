@@ -69,7 +69,7 @@ class TrackerSettings(WorkerSettings, WatermarkSettings):
     """How often the readable row of a transaction is written while payloads arrive; changes of state at once."""
     types_file: Path | None = None
     """TOML with the limits of each transaction type; see `streams.types_file`. None: the defaults for all."""
-    dedupe_retention_s: float = Field(14 * 86_400, ge=60, le=366 * 86_400)
+    dedupe_retention_s: float = Field(14 * 86_400, ge=1, le=366 * 86_400)
     """How long a closed transaction is remembered. Not shorter than the events topic keeps its records, or a replay
     could open a transaction again; the outcome document would still close it without telling anybody twice."""
 

@@ -203,6 +203,17 @@ async def listening(world: World, binding: str = "transaction.#", queue_name: st
 
 async def kafka_records(world: World, topic: str, key: str | None = None) -> list[bytes]:
     """The values of all records in a topic, or of those with a key."""
+    found = await _records(world, topic)
+    return [value for name, value in found if value is not None and key in (None, name and name.decode())]
+
+
+async def kafka_rows(world: World, topic: str) -> dict[str, bytes | None]:
+    """What a table's changelog says last of each key: its value, or None where the row was deleted."""
+    return {json.loads(name): value for name, value in await _records(world, topic) if name is not None}
+
+
+async def _records(world: World, topic: str) -> list[tuple[bytes | None, bytes | None]]:
+    """Keys and values, in the order of each partition."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=world.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -214,13 +225,12 @@ async def kafka_records(world: World, topic: str, key: str | None = None) -> lis
         ]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        values: list[bytes] = []
+        found: list[tuple[bytes | None, bytes | None]] = []
         for partition in partitions:
             while await consumer.position(partition) < ends[partition]:
-                for record in (await consumer.getmany(partition, timeout_ms=1_000)).get(partition, []):
-                    if key is None or record.key == key.encode():
-                        values.append(record.value)
-        return values
+                records = (await consumer.getmany(partition, timeout_ms=1_000)).get(partition, [])
+                found += [(record.key, record.value) for record in records]
+        return found
     finally:
         await consumer.stop()
 

@@ -12,7 +12,8 @@ import pytest
 
 from streams.supervisor import children
 from tables.transaction import FINAL
-from tests.support.outside import Chunks, assert_result, listening, publish_header, publish_payloads
+from tests.support.hasty import SILENCE_S, hasty_world
+from tests.support.outside import Chunks, assert_result, kafka_rows, listening, publish_header, publish_payloads
 from tests.support.world import World, until
 
 TYPES = """
@@ -27,22 +28,13 @@ awaiting = "PT4S"
 """
 LONGEST_S = 8.0
 """Of the limits above."""
-SILENCE_S = 4
 MARGIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def hasty(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """An installation in which everything is late within seconds."""
-    folder = tmp_path_factory.mktemp("hasty")
-    (folder / "types.toml").write_text(TYPES)
-    changes = {
-        "BRH_TYPES_FILE": str(folder / "types.toml"),
-        "BRH_BRIDGE_SILENCE_S": str(SILENCE_S),
-        "BRH_WATERMARK_INTERVAL_S": "0.2",
-    }
-    world = World(stack_env, folder, env=changes)
-    world.env["BRH_AMQP_URL"] += "?heartbeat=1"
+    world = hasty_world(stack_env, tmp_path_factory.mktemp("hasty"), TYPES, BRH_DEDUPE_RETENTION_S="6")
     world.start()
     yield world
     world.stop()
@@ -126,3 +118,35 @@ async def test_who_sends_nothing_more_is_late_once_a_bridge_runs_again(hasty: Wo
     row = await asyncio.to_thread(hasty.wait_state, txn, ["Abandoned"], MARGIN_S)
     assert row["problem"]["code"] == "timeout"
     until(lambda: hasty.pid("bridge-1"), MARGIN_S, "the bridge runs again")
+
+
+async def test_a_forgotten_transaction_is_not_opened_again_by_what_comes_late(hasty: World, txn: str) -> None:
+    series = {"a": Chunks(txn, [10] * 2)}
+    async with listening(hasty, "transaction.#") as heard, hasty.blobs() as blobs:
+        await publish_header(hasty, txn, {"series": [{"type": "a"}]})
+        await publish_payloads(hasty, txn, series, [1, 2])
+        await heard.wait(txn)
+        await asyncio.to_thread(until, lambda: hasty.transaction(txn) is None, MARGIN_S, "the transaction is forgotten")
+        before = await blobs.properties(f"{txn}/_outcome.json")
+        await publish_payloads(hasty, txn, series, [1])
+        # Nobody knows the transaction any more, so it waits for a header in vain. Only the outcome knows better.
+        row = await asyncio.to_thread(hasty.wait_state, txn, FINAL, MARGIN_S)
+        assert row["state"] == "Completed"
+        assert await blobs.properties(f"{txn}/_outcome.json") == before
+        assert {message.message_id for message in heard.of(txn)} == {heard.of(txn)[0].message_id}
+    await assert_result(hasty, txn, series)
+
+
+async def test_of_a_closed_transaction_one_row_of_a_fact_is_left_in_the_changelog(hasty: World, txn: str) -> None:
+    await publish_header(hasty, txn, {"transactionType": "patient", "series": [{"type": "a"}]})
+    await publish_payloads(hasty, txn, {"a": Chunks(txn, [10] * 3)}, [1, 3, 2])
+    await asyncio.to_thread(hasty.wait_state, txn, ["Completed"])
+    topic = f"{hasty.topics.tracker_group}-receipts-changelog"
+    async with asyncio.timeout(MARGIN_S):
+        while True:
+            # What compaction leaves: the last value of each key, and nothing of those that end in a tombstone.
+            rows = await kafka_rows(hasty, topic)
+            mine = {key for key, value in rows.items() if key.startswith(f"{txn}/")}
+            left = {key for key in mine if rows[key] is not None}
+            if len(mine) >= 3 and left <= {f"{txn}/outcome"}:
+                break
