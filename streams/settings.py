@@ -54,6 +54,13 @@ class WorkerSettings(InstanceSettings, KafkaSettings):
     """Each worker makes its own folder in it."""
     session_timeout_s: float = Field(15, ge=6, le=300)
     """How long a worker may be silent before its partitions go to others."""
+    frozen_session_share: float = Field(0.5, ge=0.2, le=0.7)
+    """Of a session: a process that stood still for longer ends itself. Its last heartbeat before may be a fifth of a
+    session old, and both together have to be less than a session."""
+    fence_session_share: float = Field(0.8, ge=0.5, le=0.9)
+    """Of a session: when the last accepted heartbeat is older, a worker sends no row and no effect and ends itself.
+    Heartbeats come five times in a session, so a few may be lost; the rest of it is for the record's way to the broker
+    before others get the partitions."""
 
 
 class TrackerSettings(WorkerSettings, WatermarkSettings):

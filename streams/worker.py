@@ -7,6 +7,7 @@ from typing import Any, Final
 import faust
 
 from bridge.logs import configure_logs
+from streams.hardened import Limits
 from streams.settings import WorkerSettings, host_and_port
 from streams.topics import RECORD_MAX_BYTES
 
@@ -20,6 +21,7 @@ def worker_options(settings: WorkerSettings, group: str, bind: str) -> dict[str,
     host, port = host_and_port(bind)
     name = settings.worker_id or f"port-{port}"
     return {
+        "limits": Limits(settings.frozen_session_share, settings.fence_session_share),
         "broker": [f"kafka://{server.strip()}" for server in settings.kafka_bootstrap.split(",")],
         "autodiscover": False,
         "datadir": str(settings.data_dir / f"{group}-{name}"),

@@ -20,13 +20,26 @@ backlog         For a moment in a recovery no partition is active. Stock Faust t
 table views     Stock Faust's fail until a worker has written to the changelog; here they find the row's owner at once.
 ghost rows      Stock Faust's memory store keeps the rows of partitions that have gone to other workers, and its table
                 views show them. Here they are dropped when a recovery ends.
-static member   A worker with a stable name takes its partitions back at once when it is started again.
+fence           Kafka takes records of a member that was put out of its group. Here a worker that stood still, whose
+                heartbeats are not accepted or whom the group does not know any more sends no row, and ends itself.
+static member   A worker with a stable name takes its partitions back at once when it is started again. Stock Faust
+                waits for ever when its address is another one then; here it joins anew.
 
 Every end is `os._exit`: no clean-up code runs, so nothing is committed on the way out. A supervisor starts the process
 again.
 """
 
 from streams.hardened.app import HardenedApp, drop_ghosts
-from streams.hardened.ends import EXIT_AGENT, EXIT_SEND, end_process
+from streams.hardened.ends import EXIT_AGENT, EXIT_FENCE, EXIT_FROZEN, EXIT_SEND, end_process
+from streams.hardened.limits import Limits
 
-__all__ = ["EXIT_AGENT", "EXIT_SEND", "HardenedApp", "drop_ghosts", "end_process"]
+__all__ = [
+    "EXIT_AGENT",
+    "EXIT_FENCE",
+    "EXIT_FROZEN",
+    "EXIT_SEND",
+    "HardenedApp",
+    "Limits",
+    "drop_ghosts",
+    "end_process",
+]

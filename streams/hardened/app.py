@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,10 @@ from faust.types.transports import ConsumerT, ProducerT
 from faust.types.tuples import TP
 
 from streams.hardened.ends import EXIT_AGENT, end_process
-from streams.hardened.flow import fetch_nothing_of_none, seek_from_the_beginning, stop_at_the_first_unacked
+from streams.hardened.fence import Fence
+from streams.hardened.flow import CHANGELOG, fetch_nothing_of_none, seek_from_the_beginning, stop_at_the_first_unacked
+from streams.hardened.limits import DEFAULTS, Limits
+from streams.hardened.membership import Membership
 from streams.hardened.outstanding import Outstanding
 
 PRODUCER_BUFFER_MAX: Final = 5_000
@@ -22,9 +25,22 @@ PRODUCER_BUFFER_MAX: Final = 5_000
 class HardenedApp(faust.App):
     """`faust.App` whose committed offsets never run ahead of what its records have reached."""
 
-    def __init__(self, *args: Any, row_partition: Callable[[bytes], int] | None = None, **kwargs: Any) -> None:
-        """`row_partition` tells the partition of a table row from its key, where that is not the key's own hash."""
+    def __init__(
+        self,
+        *args: Any,
+        row_partition: Callable[[bytes], int] | None = None,
+        fenced: Set[str] = frozenset(),
+        limits: Limits = DEFAULTS,
+        **kwargs: Any,
+    ) -> None:
+        """`row_partition` tells the partition of a table row from its key, where that is not the key's own hash.
+
+        `fenced` are the topics that only an owner of partitions may write to, besides the changelogs.
+        """
         super().__init__(*args, **kwargs)
+        self._fence = Fence(
+            self.conf.broker_session_timeout, limits, lambda topic: topic.endswith(CHANGELOG) or topic in fenced
+        )
         self._row_partition = row_partition
         self._outstanding = Outstanding()
         self.on_rebalance_complete.connect(self._hold_flow)
@@ -32,9 +48,10 @@ class HardenedApp(faust.App):
             raise ValueError("producer_threaded and exactly_once are never flushed before a commit: leave them off")
 
     async def on_first_start(self) -> None:
-        """Make the folders this worker needs; stock Faust makes only the last one of a path."""
+        """Make the folders this worker needs; stock Faust makes only the last one of a path. Begin to watch it."""
         Path(self.conf.datadir).parent.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
+        self._fence.watch_clock()
 
     async def _hold_flow(self, *_: Any, **__: Any) -> None:
         # Sent before the partitions are resumed; Faust lets the flow go itself when it has emptied its queues.
@@ -48,6 +65,7 @@ class HardenedApp(faust.App):
         hooked: Any = consumer
         hooked.seek_to_committed = seek_from_the_beginning(consumer)
         hooked._new_offset = stop_at_the_first_unacked(consumer)
+        hooked._thread.subscribe = Membership(self._fence).hook_subscribe(hooked._thread)
         hooked._thread._fetch_records = fetch_nothing_of_none(hooked._thread._fetch_records)
         return consumer
 
@@ -59,6 +77,7 @@ class HardenedApp(faust.App):
         hooked.send_soon = self._outstanding.hook_send_soon(producer.send_soon)
         hooked.send = self._outstanding.hook_send(producer.send)
         hooked.flush = self._outstanding.wait
+        hooked._new_producer = self._fence.hook_client(hooked._new_producer)
         if (row_partition := self._row_partition) is not None:
             # Table views ask the producer for a row's partition. Stock Faust fails there until this worker has written
             # to that changelog, and it knows of no keys that are kept in another partition than their hash.

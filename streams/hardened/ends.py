@@ -1,4 +1,10 @@
-"""How a process ends itself, and the exit codes that say why."""
+"""How a process ends itself, and the exit codes that say why.
+
+70  an agent, a delivery or the sweep failed: an error of ours
+71  a record could not be sent or was not acknowledged
+75  the group has accepted no heartbeat for most of a session, or does not know the member any more
+76  the process stood still for longer than half a session
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,8 @@ from typing import Final, NoReturn
 
 EXIT_AGENT: Final = 70
 EXIT_SEND: Final = 71
+EXIT_FENCE: Final = 75
+EXIT_FROZEN: Final = 76
 
 log = logging.getLogger(__name__)
 

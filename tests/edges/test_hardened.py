@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,20 +13,6 @@ from tests.support.counting import Counting
 from tests.support.counting_faults import EVENTS, FAIL_AT
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-async def counting(stack_env: dict[str, str], tmp_path: Path) -> AsyncIterator[Callable[..., Counting]]:
-    """Apps for one test; their workers are killed after it."""
-    apps: list[Counting] = []
-
-    def make(**options: Any) -> Counting:
-        apps.append(Counting(stack_env["BRH_KAFKA_BOOTSTRAP"], tmp_path, **options))
-        return apps[-1]
-
-    yield make
-    for app in apps:
-        await app.close()
 
 
 @pytest.mark.parametrize(("mode", "code"), [("agent raises", EXIT_AGENT), ("row refused", EXIT_SEND)])

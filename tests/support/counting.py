@@ -108,6 +108,10 @@ class Worker:
                 raise AssertionError(f"not {what} within {timeout_s:g} s:\n{self.log[-4000:]}")
             await asyncio.sleep(0.02)
 
+    def touch(self, name: str) -> None:
+        """For a fault that waits for a file."""
+        (self.folder / name).touch()
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -184,8 +188,11 @@ class Counting:
                 acked.append(sending)
             await asyncio.gather(*acked)
 
-    def start(self, slot: int = 0, *, moved: bool = False) -> Worker:
-        """One more worker; one started again in the same slot is the same member, at another address if `moved`."""
+    def start(self, slot: int = 0, *, moved: bool = False, mode: str | None = None) -> Worker:
+        """One more worker; one started again in the same slot is the same member, at another address if `moved`.
+
+        `mode` is that of this worker alone.
+        """
         if moved or slot not in self._ports:
             self._ports[slot] = free_port()
         config = Config(
@@ -195,7 +202,7 @@ class Counting:
             web_port=self._ports[slot],
             partitions=self.partitions,
             instance=f"{self.name}-{slot}" if self._static else None,
-            **self._options,
+            **{**self._options, **({} if mode is None else {"mode": mode})},
         )
         self.workers.append(Worker(config, dict(os.environ)))
         return self.workers[-1]

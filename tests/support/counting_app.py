@@ -12,7 +12,7 @@ from typing import Any
 import faust
 import msgspec
 
-from streams.hardened import HardenedApp
+from streams.hardened import HardenedApp, drop_ghosts
 from tests.support import counting_faults
 from tests.support.counting import Config, Status
 
@@ -58,12 +58,28 @@ async def keep(stream: Any) -> None:
         fault.after(event, number)
 
 
+def owned_partitions() -> set[int]:
+    return {tp.partition for tp in app.consumer.assignment() if tp.topic == f"{config.name}.events"}
+
+
+def partition_of(key: str) -> int:
+    return int(key.partition("/")[0])
+
+
+if config.kind == "hardened":
+
+    @rows.on_recover
+    async def forget() -> None:
+        mine = owned_partitions()
+        drop_ghosts(rows, lambda key: partition_of(key) in mine)
+
+
 @app.timer(STATUS_INTERVAL_S)
 async def tell() -> None:
     status = Status(
         ready=not app.rebalancing and not app.in_recovery,
-        partitions=sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == f"{config.name}.events"),
-        row_partitions=sorted({int(key.partition("/")[0]) for key in rows}),
+        partitions=sorted(owned_partitions()),
+        row_partitions=sorted({partition_of(key) for key in rows}),
     )
     new = folder / "status.new"
     new.write_bytes(msgspec.json.encode(status))

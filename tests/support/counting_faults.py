@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import faust
 from aiokafka import AIOKafkaProducer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import KafkaConnectionError
 from faust.streams import current_event
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types.tuples import TP
@@ -47,6 +49,11 @@ class Fault:
         """For the test to read."""
         with (self.folder / name).open("a") as file:
             file.write(f"{line}\n")
+
+    async def file(self, name: str) -> None:
+        """Until there is a file with that name."""
+        while not (self.folder / name).exists():
+            await asyncio.sleep(0.02)
 
     def first_time(self) -> bool:
         """Whether no worker in this slot has been here before."""
@@ -112,6 +119,44 @@ class SlowChangelog(Fault):
         Consumer._commit = counted
 
 
+class RowHeld(Fault):
+    """Rows do not leave before there is a file `release`; `held` says that one waits."""
+
+    name = "row held"
+
+    def install(self) -> None:
+        send = AIOKafkaProducer.send
+
+        async def held(producer: Any, topic: str, *args: Any, **kwargs: Any) -> Any:
+            if topic.endswith("-changelog"):
+                self.write("held", "")
+                await self.file("release")
+            return await send(producer, topic, *args, **kwargs)
+
+        AIOKafkaProducer.send = held
+
+
+class RowHeldAndCutOff(RowHeld):
+    """And once there is a file `cut off`, nothing reaches the group's coordinator, and the agent is slow."""
+
+    name = "row held and cut off"
+
+    def install(self) -> None:
+        super().install()
+        ask = GroupCoordinator._send_req
+
+        async def asked(coordinator: Any, request: Any) -> Any:
+            if (self.folder / "cut off").exists():
+                raise KafkaConnectionError
+            return await ask(coordinator, request)
+
+        GroupCoordinator._send_req = asked
+
+    async def before(self, event: Any, number: int) -> None:
+        if (self.folder / "cut off").exists():
+            await self.file("never")
+
+
 class LateAck(Fault):
     """All events but number `FAIL_AT` are acknowledged, those before it first; `done` says that both were committed."""
 
@@ -143,5 +188,10 @@ class FirstLateAck(LateAck):
 
 def of(mode: str, app: faust.App, rows: Any, folder: Path) -> Fault:
     """The fault with that name."""
-    kinds = {kind.name: kind for kind in (Fault, *Fault.__subclasses__(), FirstLateAck)}
-    return kinds[mode](app, rows, folder)
+    return _KINDS[mode](app, rows, folder)
+
+
+_KINDS = {
+    kind.name: kind
+    for kind in (Fault, AgentRaises, RowRefused, SlowChangelog, RowHeld, RowHeldAndCutOff, LateAck, FirstLateAck)
+}
