@@ -27,7 +27,12 @@ DELIVERY_LIMIT: Final = 50
 were in hand, so it is generous; but it is a limit, because without one a quorum queue rewrites the whole payload into
 its log each time a message is given back."""
 
+LOOKS_MAX: Final = 1_000_000
+"""How often somebody may look at a message that was put aside. Each look counts as a delivery; without a limit here
+RabbitMQ 4 has one of 20, and drops what reaches it."""
+
 _QUORUM: Final = {"x-queue-type": "quorum"}
+_PUT_ASIDE: Final = {**_QUORUM, "x-delivery-limit": LOOKS_MAX}
 _INTAKE: Final = {
     **_QUORUM,
     "x-delivery-limit": DELIVERY_LIMIT,
@@ -54,8 +59,8 @@ QUEUES: Final = (
     _Queue(HEADERS, _INTAKE, INBOUND_EXCHANGE, "header.#"),
     _Queue(PAYLOADS, _INTAKE, INBOUND_EXCHANGE, "payload.#"),
     _Queue(SMALL_PAYLOADS, _INTAKE, INBOUND_EXCHANGE, "small.#"),
-    _Queue(REJECTED, _QUORUM, DEAD_LETTER_EXCHANGE),
-    _Queue(ORPHANS, _QUORUM),
+    _Queue(REJECTED, _PUT_ASIDE, DEAD_LETTER_EXCHANGE),
+    _Queue(ORPHANS, _PUT_ASIDE),
     _Queue(NOTIFICATIONS, _QUORUM, OUTBOUND_EXCHANGE, "transaction.#"),
 )
 

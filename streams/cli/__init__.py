@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "cancel": "give an open transaction up",
     "extend": "let a transaction wait longer",
     "wait": "return when a transaction has its outcome",
+    "dlq": "messages that were put aside: list, show, redrive",
     "fetch": "download and verify a completed result",
 }
 

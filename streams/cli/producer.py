@@ -19,21 +19,18 @@ from typing import Final
 import aio_pika
 import msgspec
 from aio_pika.abc import AbstractExchange
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotFoundEntity, DeliveryError
 
 from bridge.contract.inbound import SMALL_PAYLOAD_BYTES
 from bridge.topology import INBOUND_EXCHANGE
-from streams.cli.errors import EXIT_FAILED, EXIT_NOT_READY, CliError
+from streams.cli.broker import AGAIN, opened
+from streams.cli.errors import CliError
 from streams.cli.missing import Missing
 from streams.cli.payloads import Payload, Source, check, header_message, payload_message, payloads, plan
 
 UNCONFIRMED_MAX_BYTES: Final = 64 << 20
 UNCONFIRMED_MAX: Final = 1_000
-CONNECT_TIMEOUT_S: Final = 20
 THREAD_FROM_BYTES: Final = 256 << 10
 """From this size reading and hashing leave the event loop; below, the change of thread costs more than the work."""
-
-_AGAIN: Final = "Run the same command again: what has arrived already is absorbed."
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -199,37 +196,9 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @asynccontextmanager
 async def _exchange(amqp_url: str) -> AsyncIterator[AbstractExchange]:
-    """The exchange that takes results, on a connection of its own; failures become errors with a remedy."""
+    """The exchange that takes results. Raises CliError, also for what is done with it."""
     try:
-        connection = await aio_pika.connect(
-            amqp_url, timeout=CONNECT_TIMEOUT_S, client_properties={"connection_name": "brh send"}
-        )
-    except (AMQPError, OSError, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        raise CliError(
-            f"RabbitMQ cannot be reached: {reason}",
-            code="amqp-unreachable",
-            remedy="Check that it runs and that BRH_AMQP_URL is right.",
-            exit_code=EXIT_NOT_READY,
-        ) from error
-    try:
-        async with connection:
-            # The connection is not restored after a failure: only the caller knows what to send again.
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        async with opened(amqp_url, "brh send") as channel:
             yield await channel.get_exchange(INBOUND_EXCHANGE, ensure=True)
-    except (ChannelNotFoundEntity, DeliveryError) as error:
-        raise CliError(
-            f"RabbitMQ did not take a message: {error}",
-            code="not-taken",
-            remedy=f"Run `brh setup` if exchange or queues are missing. {_AGAIN}",
-            exit_code=EXIT_FAILED,
-        ) from error
-    except (AMQPError, ChannelInvalidStateError, ConnectionError) as error:
-        raise CliError(
-            f"The connection to RabbitMQ was lost: {error}",
-            code="amqp-lost",
-            remedy=_AGAIN,
-            exit_code=EXIT_NOT_READY,
-        ) from error
     except OSError as error:
-        raise CliError(f"The source cannot be read: {error}", code="source", remedy=_AGAIN) from error
+        raise CliError(f"The source cannot be read: {error}", code="source", remedy=AGAIN) from error

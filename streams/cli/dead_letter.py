@@ -1,0 +1,123 @@
+"""A message that was put aside: what AMQP tells of it, where it died, and what the bridge would say to it now. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from bridge.contract.inbound import PAYLOAD_MAX_BYTES, Rejected
+from bridge.contract.outbound import rfc3339
+from bridge.envelope import Properties, check_header, parse_header, parse_payload
+from bridge.staging import wrong_digest
+from bridge.topology import HEADERS, PAYLOADS, SMALL_PAYLOADS
+
+UNKNOWN_ORIGIN: Final = "unknown-origin"
+
+
+class Death(NamedTuple):
+    """What the broker noted when it put a message aside; None for what it did not, or what nobody can read."""
+
+    queue: str | None = None
+    routing_key: str | None = None
+    """With which it was published first."""
+    reason: str | None = None
+    """`rejected`, `delivery_limit`, ..."""
+    at: datetime | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Why the bridge would refuse a message again."""
+
+    code: str
+    detail: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
+    """A message in a queue of dead letters."""
+
+    id: str
+    """Made from everything but the body: messages that differ in nothing else have the same one."""
+    transaction_id: str | None
+    type: str | None
+    message_id: str | None
+    app_id: str | None
+    bytes: int
+    queue: str | None
+    routing_key: str | None
+    reason: str | None
+    since: str | None
+    problem: Verdict | None
+    """As far as the body need not be read for it; None: nothing speaks against it."""
+
+
+def dead_letter(properties: Properties, size: int, payload_max_bytes: int) -> DeadLetter:
+    """The message with these properties and a body of `size` bytes."""
+    died = death(properties.headers)
+    return DeadLetter(
+        id=letter_id(properties, size),
+        transaction_id=properties.correlation_id,
+        type=properties.type,
+        message_id=properties.message_id,
+        app_id=properties.app_id,
+        bytes=size,
+        queue=died.queue,
+        routing_key=died.routing_key,
+        reason=died.reason,
+        since=rfc3339(died.at) if died.at is not None else None,
+        problem=verdict(died.queue, properties, size, payload_max_bytes=payload_max_bytes),
+    )
+
+
+def letter_id(properties: Properties, size: int) -> str:
+    """A name for the message, whichever place in the queue it has by now: 12 hex digits."""
+    said = sorted((name, repr(value)) for name, value in properties.headers.items() if not name.startswith("x-"))
+    died = death(properties.headers)
+    identity = replace(properties, headers={}), said, died.queue, died.routing_key, str(died.at), size
+    return hashlib.blake2b(repr(identity).encode(errors="replace"), digest_size=6).hexdigest()
+
+
+def death(headers: Mapping[str, object]) -> Death:
+    """The last entry of `x-death`, which anybody may have written: what does not fit is left out."""
+    history = headers.get("x-death")
+    last: Any = history[0] if isinstance(history, list) and history else None
+    if not isinstance(last, dict):
+        return Death()
+    keys, at = last.get("routing-keys"), last.get("time")
+    first = keys[0] if isinstance(keys, list) and keys else None
+    return Death(
+        _text(last.get("queue")), _text(first), _text(last.get("reason")), at if isinstance(at, datetime) else None
+    )
+
+
+def verdict(
+    queue: str | None,
+    properties: Properties,
+    size: int,
+    body: bytes | None = None,
+    *,
+    payload_max_bytes: int = PAYLOAD_MAX_BYTES,
+) -> Verdict | None:
+    """What the bridge would say to a message that came to `queue`; without its body, as far as it can be told."""
+    if queue == HEADERS:
+        refused = check_header(properties, size)
+        if refused is None and body is not None:
+            read = parse_header(properties, body)
+            refused = read if isinstance(read, Rejected) else None
+    elif queue in (PAYLOADS, SMALL_PAYLOADS):
+        found = parse_payload(properties, size, payload_max_bytes=payload_max_bytes)
+        if isinstance(found, Rejected):
+            refused = found
+        else:
+            refused = None if body is None else wrong_digest(found, hashlib.sha256(body).hexdigest())
+    else:
+        return Verdict(UNKNOWN_ORIGIN, "It did not come from a queue of ours, or nobody noted from which.")
+    return None if refused is None else Verdict(str(refused.code), refused.reason)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,136 @@
+"""`brh dlq`: messages that were put aside, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import click
+import msgspec
+import rich_click
+from msgspec.structs import replace
+
+from bridge.amqp_address import AmqpAddress
+from bridge.decoding import decode_whatever_comes
+from bridge.lane import Incoming
+from bridge.quoting import quoted
+from bridge.settings import BridgeSettings, load
+from bridge.topology import ORPHANS, REJECTED
+from streams.cli import show_letters as show
+from streams.cli.arguments import AS_JSON
+from streams.cli.dead_letter import DeadLetter, dead_letter, letter_id
+from streams.cli.errors import EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
+from streams.cli.look import Look, look
+from streams.cli.order import examples
+
+LETTERS_MAX: Final = 1_000
+EVENT_MAX_BYTES: Final = 8 << 20
+"""Of an orphan record that is shown: no record of ours is as large."""
+
+QUEUES: Final = {"rejected": REJECTED, "orphans": ORPHANS}
+
+QUEUE = click.option(
+    "--queue",
+    type=click.Choice([*QUEUES]),
+    default="rejected",
+    show_default=True,
+    help="Messages that were refused, or records of payloads that are in no result.",
+)
+
+
+@click.group("dlq", cls=rich_click.RichGroup)
+def command() -> None:
+    """Messages that were put aside: look at them, and send back what can be taken now."""
+
+
+@command.command("list", cls=rich_click.RichCommand, epilog=examples("brh dlq list", "brh dlq list --queue orphans"))
+@QUEUE
+@click.option("--limit", type=click.IntRange(1, LETTERS_MAX), default=100, show_default=True, help="At most so many.")
+@AS_JSON
+def list_letters(queue: str, limit: int, as_json: bool) -> None:
+    """List messages that were put aside, with what the bridge would say to them now.
+
+    They stay in their queue. No body is kept, but every one except the last passes the network.
+    """
+    settings, found = _look(QUEUES[queue], limit)
+    letters = sorted((_letter(settings, seen) for seen in found.seen), key=lambda each: (each.since or "", each.id))
+    if as_json:
+        plain = {"queue": QUEUES[queue], "waiting": found.waiting, "messages": msgspec.to_builtins(letters)}
+        click.echo(json.dumps(plain))
+    else:
+        click.echo("\n".join(show.letters(QUEUES[queue], found.waiting, letters)))
+
+
+@command.command(
+    "show",
+    cls=rich_click.RichCommand,
+    epilog=examples("brh dlq show 1f0c9a77d2e4", "brh dlq show 1f0c9a77d2e4 --out body.bin"),
+)
+@click.argument("name", metavar="ID")
+@QUEUE
+@click.option("--out", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write its body to this file.")
+@AS_JSON
+def show_letter(name: str, queue: str, file: Path | None, as_json: bool) -> None:
+    """Show the message with an ID of the list, with all its AMQP headers; an orphan record whole."""
+    event = io.BytesIO()
+    with _opened(file) as out:
+
+        def save(incoming: Incoming) -> BinaryIO | None:
+            return event if out is None and queue == "orphans" and incoming.size <= EVENT_MAX_BYTES else out
+
+        settings, found = _look(
+            QUEUES[queue], LETTERS_MAX, lambda each: letter_id(each.properties, each.size) == name, save
+        )
+        if found.chosen is None:
+            raise _not_there(QUEUES[queue], name, found)
+    letter, headers = _letter(settings, found.chosen), found.chosen.properties.headers
+    if as_json:
+        plain = msgspec.to_builtins(letter) | {"headers": show.plain(headers)}
+        click.echo(json.dumps(plain | ({"event": show.event(event.getvalue())} if event.getvalue() else {})))
+    else:
+        click.echo("\n".join(show.letter(letter, headers, event.getvalue())))
+
+
+def _look(queue: str, limit: int, *choice: Any) -> tuple[BridgeSettings, Look]:
+    decode_whatever_comes()
+    settings = load(BridgeSettings)
+    address, url = AmqpAddress.parse(settings.amqp_url), settings.amqp_url.get_secret_value()
+    return settings, asyncio.run(look(address, url, queue, limit, *choice))
+
+
+def _letter(settings: BridgeSettings, seen: Incoming) -> DeadLetter:
+    letter = dead_letter(seen.properties, seen.size, settings.payload_max_bytes)
+    return replace(letter, problem=None) if letter.type == show.ORPHANED_TYPE else letter
+
+
+@contextmanager
+def _opened(file: Path | None) -> Iterator[BinaryIO | None]:
+    """The file, which must not exist; it is removed again when something goes wrong."""
+    if file is None:
+        yield None
+        return
+    try:
+        out = file.open("xb")
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}"
+        remedy = "Name a file that does not exist yet."
+        raise CliError(message, code="no-file", remedy=remedy, exit_code=EXIT_USAGE) from None
+    try:
+        with out:
+            yield out
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def _not_there(queue: str, name: str, found: Look) -> CliError:
+    if len(found.seen) < min(found.waiting, LETTERS_MAX):
+        message, remedy = f"{queue} has {found.waiting} messages, but not all of them come", "Ask again later."
+        return CliError(message, code="in-hand", remedy=remedy, exit_code=EXIT_NOT_READY)
+    message = f"{queue} has no message {quoted(name)} among {len(found.seen)}"
+    return CliError(message, code="no-message", remedy="See `brh dlq list`.", exit_code=EXIT_NOT_FOUND)

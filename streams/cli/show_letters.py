@@ -1,0 +1,119 @@
+"""What `brh dlq` prints for people. Producers wrote most of it, so all of it is escaped. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from math import isfinite
+from typing import Any, Final
+
+from rich.filesize import decimal
+
+from bridge.contract.outbound import rfc3339
+from bridge.quoting import quoted
+from streams.cli.dead_letter import DeadLetter
+
+ORPHANED_TYPE: Final = "brh.transaction.orphaned.v1"
+TEXT_CHARS_MAX: Final = 255
+NESTED_MAX: Final = 8
+"""Levels of a header that are shown."""
+
+
+def letters(queue: str, waiting: int, found: Sequence[DeadLetter]) -> list[str]:
+    """The messages of a queue, line by line."""
+    if not waiting:
+        return [f"{queue} is empty."]
+    lines = [f"{queue} has {waiting} {'message' if waiting == 1 else 'messages'}."]
+    lines += [_line(each) for each in found]
+    if len(found) < min(waiting, 1):
+        lines.append("Somebody has them in hand.")
+    elif len(found) < waiting:
+        lines.append(f"These are {len(found)} of them.")
+    return [*lines, "Next: `brh dlq show ID` shows one."]
+
+
+def _line(found: DeadLetter) -> str:
+    since = f" since {found.since}" if found.since else ""
+    origin = f" from {_plain(found.queue)}" if found.queue else ""
+    return (
+        f"{found.id}  {_plain(found.transaction_id) or 'no id'}  {_plain(found.type) or 'no type'}"
+        f"  {decimal(found.bytes)}{origin}{since}: {why(found)}"
+    )
+
+
+def why(found: DeadLetter) -> str:
+    """Why it is there, as far as that can be told without its body."""
+    if found.problem is not None and found.queue is not None:
+        return f"{found.problem.detail} ({found.problem.code})"
+    match found.reason:
+        case _ if found.type == ORPHANED_TYPE:
+            return "payloads that are in no result; `brh dlq show` names them"
+        case None:
+            return "nobody noted why"
+        case "rejected":
+            return "refused for what its body is"
+        case "delivery_limit":
+            return "given back too often, and nothing speaks against it"
+        case other:
+            return f"put aside by the broker ({_plain(other)})"
+
+
+def letter(found: DeadLetter, headers: Mapping[str, object], body: bytes) -> list[str]:
+    """One message with all that is known of it."""
+    shown = {
+        "id": found.id,
+        "transaction": found.transaction_id,
+        "type": found.type,
+        "message id": found.message_id,
+        "app id": found.app_id,
+        "bytes": found.bytes,
+        "came to": found.queue,
+        "routing key": found.routing_key,
+        "since": found.since,
+    }
+    lines = [f"{name}: {quoted(value)}" for name, value in shown.items() if value is not None]
+    lines += [f"header {quoted(name)}: {_header(value)}" for name, value in headers.items() if name != "x-death"]
+    if found.queue is not None:
+        lines.append(f"Why: {why(found)}")
+    if body:
+        lines += ["", json.dumps(event(body), indent=2)]
+    return lines
+
+
+def event(body: bytes) -> Any:
+    """The JSON of an orphan record, or what is there instead."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return quoted(body)
+
+
+def plain(value: object, depth: int = 0) -> Any:
+    """An AMQP value as JSON."""
+    if depth == NESTED_MAX:
+        return "..."
+    match value:
+        case Mapping():
+            return {_plain(str(name)): plain(each, depth + 1) for name, each in value.items()}
+        case list() | tuple():
+            return [plain(each, depth + 1) for each in value]
+        case datetime():
+            return rfc3339(value)
+        case float() if not isfinite(value):
+            return quoted(value)
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return _plain(value)
+        case _:
+            return quoted(value)
+
+
+def _header(value: object) -> str:
+    return quoted(value) if isinstance(value, str | bytes | int | float | None) else json.dumps(plain(value))
+
+
+def _plain(text: str | None) -> str:
+    # Whole where it can be an id: people copy it from here.
+    return ascii(text)[1:-1][:TEXT_CHARS_MAX] if text is not None else ""
