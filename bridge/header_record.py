@@ -52,6 +52,18 @@ async def keep_header(blobs: Blobs, message: HeaderMessage, received: datetime) 
     raise RuntimeError(f"{name} was there and gone {_ATTEMPTS} times: something removes it as fast as it is written")
 
 
+async def find_header(blobs: Blobs, transaction: str) -> HeaderReceived | None:
+    """The fact of the header that was kept, if there is one.
+
+    Raises BlobsError, and UNREADABLE for a record that this version does not know.
+    """
+    found = await blobs.read(record_name(transaction, HEADER_BLOB))
+    if found is None:
+        return None
+    record = msgspec.json.decode(found.body, type=HeaderRecord)
+    return HeaderReceived(transaction, record.header, record.digest, record.received, record.reply_to, record.trace)
+
+
 def _fact(first: HeaderRecord, message: HeaderMessage) -> HeaderReceived:
     return HeaderReceived(
         transaction=message.transaction,

@@ -18,14 +18,14 @@ import structlog
 
 from bridge.blobs import BlobChanged, Blobs, BlobsError, BlobsRefused
 from bridge.contract.events import Delivered, DeliveryRefused, Told
-from bridge.contract.outbound import Problem, SeriesResult, Stage, from_rfc3339, rfc3339
+from bridge.contract.outbound import Problem, SeriesResult, Stage, rfc3339
 from bridge.contract.outbound import Told as ToldRecord
 from bridge.notices import NoticesUnavailable
 from streams.clean import clean
 from streams.commit import Assembled, Unassembled, assemble
 from streams.keep_alive import keep_alive
 from streams.orphans import find_orphans, keep_orphans
-from streams.outcome import Decided, find_outcome, find_told, mark_told, write_outcome
+from streams.outcome import Decided, delivered, find_outcome, find_told, mark_told, write_outcome
 from streams.post import Post
 from streams.settings import DeliverySettings
 from tables.effects import Announce, Deliver, Effect, KeepAlive
@@ -140,16 +140,7 @@ class Courier:
         told = await find_told(self._blobs, outcome.transaction_id)
         if told is None:
             told = await mark_told(self._blobs, outcome.transaction_id, await self._tell(decided))
-        return Delivered(
-            transaction=outcome.transaction_id,
-            outcome=outcome.outcome,
-            outcome_uri=outcome.outcome_uri,
-            outcome_etag=decided.etag,
-            completed=from_rfc3339(outcome.timestamps.completed),
-            told=from_rfc3339(told.told_at),
-            notification_id=told.notification_id,
-            problem=outcome.problem,
-        )
+        return delivered(decided, told)
 
     async def _tell(self, decided: Decided) -> ToldRecord:
         if decided.audience.orphans:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bridge.blobs import Listed
 from bridge.contract.inbound import is_transaction_id
-from bridge.layout import OUTCOME_BLOB, TOLD_BLOB, PartName, record_name
+from bridge.layout import HEADER_BLOB, ORPHANS_BLOB, OUTCOME_BLOB, TOLD_BLOB, PartName, record_name
 from streams.outcome import PARTS_LISTED
 
 
@@ -17,13 +17,20 @@ class Folder(NamedTuple):
 
     transaction: str
     outcome: Listed | None = None
+    header: bool = False
     told: bool = False
+    orphans: bool = False
     parts: int = 0
     """Staged or committed."""
     bare: int = 0
     """Of them those that look as if nothing were committed."""
     newest: datetime | None = None
     """When the last of it was written, as far as the service says."""
+
+    @property
+    def empty(self) -> bool:
+        """Storage has nothing of it that is ours."""
+        return self == Folder(self.transaction)
 
     @property
     def garbage(self) -> bool:
@@ -42,6 +49,10 @@ class Folder(NamedTuple):
             return folder._replace(outcome=blob)
         if blob.name == record_name(self.transaction, TOLD_BLOB):
             return folder._replace(told=True)
+        if blob.name == record_name(self.transaction, HEADER_BLOB):
+            return folder._replace(header=True)
+        if blob.name == record_name(self.transaction, ORPHANS_BLOB):
+            return folder._replace(orphans=True)
         if PartName.parse(blob.name) is not None:
             return folder._replace(parts=folder.parts + 1, bare=folder.bare + blob.bare)
         return folder

@@ -14,8 +14,9 @@ from typing import Final
 import msgspec
 
 from bridge.blobs import Blobs, Exists
+from bridge.contract.events import Delivered
 from bridge.contract.inbound import Trace
-from bridge.contract.outbound import Outcome, OutcomeTimestamps, SeriesResult, Told, rfc3339
+from bridge.contract.outbound import Outcome, OutcomeTimestamps, SeriesResult, Told, from_rfc3339, rfc3339
 from bridge.layout import OUTCOME_BLOB, TOLD_BLOB, record_name
 from tables.effects import Deliver
 
@@ -92,6 +93,21 @@ async def mark_told(blobs: Blobs, transaction: str, told: Told) -> Told:
         record_name(transaction, TOLD_BLOB), msgspec.json.encode(told), content_type=_JSON, metadata={}
     )
     return (await find_told(blobs, transaction) or told) if isinstance(written, Exists) else told
+
+
+def delivered(decided: Decided, told: Told) -> Delivered:
+    """The fact that ends a transaction."""
+    outcome = decided.outcome
+    return Delivered(
+        transaction=outcome.transaction_id,
+        outcome=outcome.outcome,
+        outcome_uri=outcome.outcome_uri,
+        outcome_etag=decided.etag,
+        completed=from_rfc3339(outcome.timestamps.completed),
+        told=from_rfc3339(told.told_at),
+        notification_id=told.notification_id,
+        problem=outcome.problem,
+    )
 
 
 def _audience_text(audience: Audience) -> str:

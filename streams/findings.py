@@ -1,0 +1,87 @@
+"""What may be found wrong about a transaction, and what mends it: the kinds, as data. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """The strings are public and stable."""
+
+    TRANSACTION_UNKNOWN = "transaction-unknown"
+    """A header or blocks of a transaction that no tracker knows, and no outcome."""
+    FACTS_MISSING = "facts-missing"
+    """The tracker does not know of a header or of payloads that are in storage."""
+    ROW_MISSING = "row-missing"
+    """An outcome that was told a while ago, and no row, so that late messages would open the transaction again."""
+    ROW_BEHIND = "row-behind"
+    """The tracker has it open, and there is an outcome."""
+    ROW_DIFFERS = "row-differs"
+    """The tracker shows another outcome than the one that was written."""
+    BLOCKS_UNCLEAR = "blocks-unclear"
+    """Contradicting messages are staged, and no fact tells which were first."""
+    BLOCKS_MISSING = "blocks-missing"
+    """Accepted payloads whose blocks have gone."""
+    HEADER_MISSING = "header-missing"
+    """The tracker has a header that storage does not have."""
+    OUTCOME_MISSING = "outcome-missing"
+    """The tracker has it closed, and there is no outcome."""
+    OUTCOME_UNTOLD = "outcome-untold"
+    """An outcome that nobody was told of."""
+    TOLD_WITHOUT_OUTCOME = "told-without-outcome"
+    """The marker that an outcome was told, and no outcome."""
+    ORPHANS_MISSING = "orphans-missing"
+    """The outcome names a record of orphans that is not there."""
+    PART_MISSING = "part-missing"
+    """A part of a result that is not there."""
+    PART_DIFFERS = "part-differs"
+    """A part of a result with another ETag or length than its outcome says."""
+    PARTS_LEFT = "parts-left"
+    """Parts of a closed transaction that belong to no result."""
+    RECORD_UNREADABLE = "record-unreadable"
+    """One of the records is not what this version writes."""
+
+
+REBUILD: Final = "`brh fsck --rebuild` publishes again what storage tells."
+_RESTORE: Final = "Restore it from the storage account's soft delete, a version or a backup"
+
+_REMEDIES: Final[dict[Kind, str]] = {
+    Kind.TRANSACTION_UNKNOWN: REBUILD,
+    Kind.FACTS_MISSING: REBUILD + " What is left then has to be sent again.",
+    Kind.ROW_MISSING: REBUILD,
+    Kind.ROW_BEHIND: REBUILD,
+    Kind.ROW_DIFFERS: "The outcome counts, and `brh fetch {0}` follows it; the row goes when its time is over.",
+    Kind.BLOCKS_UNCLEAR: "Send these payloads again, after `brh fsck --rebuild`: what comes first then stays.",
+    Kind.BLOCKS_MISSING: "Send these payloads again: they are staged again, and count as duplicates otherwise.",
+    Kind.HEADER_MISSING: "Send the header again: it is written again, and counts as a duplicate otherwise.",
+    Kind.OUTCOME_MISSING: _RESTORE + "; without it nobody can say what the result is.",
+    Kind.OUTCOME_UNTOLD: "Start a delivery, with `brh run` or by itself: its sweep tells it.",
+    Kind.TOLD_WITHOUT_OUTCOME: _RESTORE + ": consumers were told of it.",
+    Kind.ORPHANS_MISSING: _RESTORE + "; the outcome is told without it.",
+    Kind.PART_MISSING: _RESTORE + ", or send the result again under another transaction id.",
+    Kind.PART_DIFFERS: _RESTORE + ", or send the result again under another transaction id.",
+    Kind.PARTS_LEFT: "Start a delivery, with `brh run` or by itself: its sweep removes them.",
+    Kind.RECORD_UNREADABLE: _RESTORE + ".",
+}
+
+MENDED: Final = frozenset({Kind.TRANSACTION_UNKNOWN, Kind.FACTS_MISSING, Kind.ROW_MISSING, Kind.ROW_BEHIND})
+"""By publishing again what storage tells."""
+
+
+class Finding(msgspec.Struct, frozen=True, rename="camel"):
+    """One thing that is wrong."""
+
+    kind: Kind
+    transaction_id: str
+    detail: str
+    """A sentence."""
+    remedy: str
+    """What to do, with the command where there is one."""
+
+
+def finding(kind: Kind, transaction: str, detail: str) -> Finding:
+    """The finding with its remedy."""
+    return Finding(kind, transaction, detail, _REMEDIES[kind].format(transaction))
