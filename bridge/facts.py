@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from bridge.contract.events import EVENT_MAX_BYTES, TransactionEvent, Watermark, encode, topic_name
-from bridge.settings import BridgeSettings, SettingsError
+from bridge.settings import FactSettings, SettingsError
 
 _log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ class FactsUnavailable(Exception):
 class Facts:
     """Publishes facts; an async context manager that owns the producer."""
 
-    def __init__(self, settings: BridgeSettings) -> None:
+    def __init__(self, settings: FactSettings) -> None:
         self._topic = topic_name(settings.namespace)
         self._partitions = settings.partitions
         self._producer = AIOKafkaProducer(

@@ -73,7 +73,11 @@ class BlobSettings(_Settings):
     """Pinned: the client's own default may be newer than what a region or the emulator has."""
 
 
-class BridgeSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings, WatermarkSettings):
+class FactSettings(InstanceSettings, KafkaSettings):
+    """Whoever publishes facts."""
+
+
+class BridgeSettings(FactSettings, AmqpSettings, BlobSettings, WatermarkSettings):
     """The bridge process."""
 
     lanes: int = Field(4, ge=1, le=64)

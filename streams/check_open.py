@@ -59,8 +59,8 @@ async def check_open(blobs: Blobs, folder: Folder, row: Row | None) -> Look:
 
 def _known(folder: Folder, header: HeaderReceived | None, later: Row | None) -> Iterator[Finding]:
     if later is None and (header is not None or folder.parts):
-        said = "Its header and" if header else "No header, and"
-        detail = f"{said} {folder.parts} parts of it are in storage, and no tracker knows it."
+        said = "its header" if header else "no header"
+        detail = f"No tracker knows it. In storage there is {said}, and what is staged for its parts: {folder.parts}."
         yield finding(Kind.TRANSACTION_UNKNOWN, folder.transaction, detail)
     elif header is not None and later is not None and later["header"] is None:
         detail = "Storage has its header, and the tracker has none."

@@ -84,4 +84,9 @@ class Finding(msgspec.Struct, frozen=True, rename="camel"):
 
 def finding(kind: Kind, transaction: str, detail: str) -> Finding:
     """The finding with its remedy."""
-    return Finding(kind, transaction, detail, _REMEDIES[kind].format(transaction))
+    return Finding(kind, transaction, detail, remedy(kind, transaction))
+
+
+def remedy(kind: Kind, transaction: str) -> str:
+    """What mends it."""
+    return _REMEDIES[kind].format(transaction)

@@ -8,7 +8,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from bridge.settings import AmqpSettings, BlobSettings, InstanceSettings, KafkaSettings, WatermarkSettings
+from bridge.settings import (
+    AmqpSettings,
+    BlobSettings,
+    FactSettings,
+    InstanceSettings,
+    KafkaSettings,
+    WatermarkSettings,
+)
 
 
 def _loopback_bind(text: str) -> str:
@@ -110,7 +117,9 @@ class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     """Transactions that the sweep works on at once."""
 
 
-class ClientSettings(InstanceSettings, AmqpSettings, KafkaSettings, BlobSettings):
+class ClientSettings(FactSettings, AmqpSettings, BlobSettings):
     """The command line."""
 
     api_url: str = "http://127.0.0.1:6066"
+    dedupe_retention_s: float = Field(14 * 86_400, ge=60, le=366 * 86_400)
+    """As the trackers have it: a closed transaction without a row is wrong until then."""

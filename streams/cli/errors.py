@@ -6,6 +6,8 @@ from typing import Final
 
 import click
 
+from bridge.blobs import BlobsError, BlobsRefused
+
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_NOT_FOUND: Final = 3
@@ -25,3 +27,16 @@ class CliError(click.ClickException):
     def show(self, file: object = None) -> None:
         """Print to stderr, whatever `file` is: stdout belongs to the command's answer."""
         click.echo(f"brh: {self.message}", err=True)
+
+
+def storage_failed(error: BlobsError, again: str) -> CliError:
+    """Blob storage did not do what was asked; `again` says what running the same command again does."""
+    passing = not isinstance(error, BlobsRefused)
+    return CliError(
+        str(error),
+        code="blobs-unavailable" if passing else "blobs-refused",
+        remedy=f"Run the same command again: {again}."
+        if passing
+        else "Correct BRH_BLOB_CONNECTION_STRING, BRH_BLOB_ACCOUNT_URL or BRH_BLOB_CONTAINER.",
+        exit_code=EXIT_NOT_READY if passing else EXIT_FAILED,
+    )

@@ -17,13 +17,13 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from bridge.azure_blobs import AzureBlobs
-from bridge.blobs import Blobs, BlobsError, BlobsRefused
+from bridge.blobs import Blobs, BlobsError
 from bridge.contract.outbound import Outcome
 from bridge.settings import load
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import connected
 from streams.cli.download import Fetched, fetch_series, mismatch, target_of
-from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError
+from streams.cli.errors import EXIT_NOT_FOUND, EXIT_NOT_READY, CliError, storage_failed
 from streams.outcome import find_outcome
 from streams.settings import ClientSettings
 
@@ -61,15 +61,7 @@ async def _fetch(settings: ClientSettings, transaction: str, folder: Path, as_js
             with _progress(transaction, sum(series.bytes for series in outcome.series), as_json) as on_bytes:
                 return [await fetch_series(blobs, transaction, series, folder, on_bytes) for series in outcome.series]
     except BlobsError as error:
-        passing = not isinstance(error, BlobsRefused)
-        raise CliError(
-            str(error),
-            code="blobs-unavailable" if passing else "blobs-refused",
-            remedy="Run the same command again: it goes on where it ended."
-            if passing
-            else "Correct BRH_BLOB_CONNECTION_STRING, BRH_BLOB_ACCOUNT_URL or BRH_BLOB_CONTAINER.",
-            exit_code=EXIT_NOT_READY if passing else EXIT_FAILED,
-        ) from error
+        raise storage_failed(error, "it goes on where it ended") from error
     except OSError as error:
         raise CliError(
             f"A file cannot be written: {error}", code="file", remedy="Make room or choose another --out folder."
