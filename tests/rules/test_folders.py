@@ -46,9 +46,9 @@ def test_a_transaction_is_put_together_over_pages(page: int) -> None:
     at = START + timedelta(minutes=10)
     folders = [folder for folder in gathered(BLOBS, page) if folder.transaction != "loose.txt"]
     assert folders == [
-        Folder("T1-x", None, False, 1, 1, None),
-        Folder("T1", BLOBS[3], True, 2, 0, at),
-        Folder("T10", None, False, 1, 1, START + timedelta(minutes=3)),
+        Folder("T1-x", parts=1, bare=1),
+        Folder("T1", BLOBS[3], header=True, told=True, parts=2, newest=at),
+        Folder("T10", header=True, parts=1, bare=1, newest=START + timedelta(minutes=3)),
     ]
 
 
