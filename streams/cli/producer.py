@@ -101,23 +101,16 @@ async def send(
     confirmed_bytes = 0
     if order or with_header:
         async with _exchange(amqp_url) as exchange:
-            header = header_message(transaction, transaction_type, counts)
             sender = _Sender(exchange, transaction, series, len(order), on_progress)
             if with_header and not header_last:
-                await exchange.publish(header, f"header.{transaction_type}")
+                await sender.header(transaction_type, counts)
             await sender.run(payloads(order, counts))
             if with_header and header_last:
-                await exchange.publish(header, f"header.{transaction_type}")
+                await sender.header(transaction_type, counts)
             confirmed_bytes = sender.confirmed_bytes
-    return SendSummary(
-        transaction_id=transaction,
-        transaction_type=transaction_type,
-        series=tuple(SeriesSent(name, source.total_count, source.size) for name, source in series.items()),
-        payloads=len(order),
-        duplicates=len(order) - len(set(order)),
-        bytes=confirmed_bytes,
-        seconds=round(time.monotonic() - started_s, 3),
-    )
+    sent = tuple(SeriesSent(name, source.total_count, source.size) for name, source in series.items())
+    duplicated, took_s = len(order) - len(set(order)), round(time.monotonic() - started_s, 3)
+    return SendSummary(transaction, transaction_type, sent, len(order), duplicated, confirmed_bytes, took_s)
 
 
 class _Sender:
@@ -143,6 +136,10 @@ class _Sender:
         self._unconfirmed_bytes = 0
         self._confirmed = 0
         self.confirmed_bytes = 0
+
+    async def header(self, transaction_type: str, counts: Mapping[str, int]) -> None:
+        header = header_message(self._transaction, transaction_type, counts)
+        await self._exchange.publish(header, f"header.{transaction_type}")
 
     async def run(self, payloads: Iterator[Payload]) -> None:
         try:
