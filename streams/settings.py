@@ -121,5 +121,5 @@ class ClientSettings(FactSettings, AmqpSettings, BlobSettings):
     """The command line."""
 
     api_url: str = "http://127.0.0.1:6066"
-    dedupe_retention_s: float = Field(14 * 86_400, ge=60, le=366 * 86_400)
+    dedupe_retention_s: float = Field(14 * 86_400, ge=1, le=366 * 86_400)
     """As the trackers have it: a closed transaction without a row is wrong until then."""
