@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
 from bridge.contract.inbound import SERIES_MAX
-from bridge.contract.outbound import Problem, rfc3339
+from bridge.contract.outbound import OutcomeCode, Problem, rfc3339
 from tables.contents import Contents
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
 from tables.due import wanted_ids
@@ -100,9 +100,10 @@ def _late(transaction: Transaction, fact: Fact) -> Transaction:
 def _take(transaction: Transaction, fact: Fact, now: datetime, policies: Policies) -> Transaction:
     match fact:
         case HeaderReceived():
-            return _judge(with_header(transaction, fact, now, policies), now)
+            return _judge(_contradicted(transaction, with_header(transaction, fact, now, policies)), now)
         case Staged():
-            return _judge_payloads(transaction, with_payloads(transaction, fact, now), fact.series, now)
+            after = _contradicted(transaction, with_payloads(transaction, fact, now))
+            return _judge_payloads(transaction, after, fact.series, now)
         case GapNoticed() | Expired() | Overdue():
             return _decide(transaction, fact, now)
         case Command():
@@ -115,6 +116,13 @@ def _take(transaction: Transaction, fact: Fact, now: datetime, policies: Policie
             return _refused(transaction, fact, now)
         case _:
             assert_never(fact)
+
+
+def _contradicted(before: Transaction, after: Transaction) -> Transaction:
+    """Remember a contradiction as a problem, too: where the first one stays, nothing else would tell of it."""
+    if after.conflict is None or after.conflict is before.conflict:
+        return after
+    return _noted(after, replace(after.conflict, terminal=False))
 
 
 def _judge_payloads(before: Transaction, after: Transaction, name: str, now: datetime) -> Transaction:
@@ -153,7 +161,7 @@ def _too_early(transaction: Transaction, now: datetime) -> Problem | None:
         f"{payloads} payloads with {size} bytes came before a header; "
         f"at most {limits.early_payloads_max} with {limits.early_bytes_max} may."
     )
-    return Problem("early-limit", "Too much came before the header", detail, "await", rfc3339(now))
+    return Problem(OutcomeCode.EARLY_LIMIT, "Too much came before the header", detail, "await", rfc3339(now))
 
 
 def _decide(transaction: Transaction, decision: Decision, now: datetime) -> Transaction:
@@ -190,7 +198,7 @@ def _obey(transaction: Transaction, command: Command, now: datetime) -> Transact
         case "cancel" if verdict is None or verdict.outcome == "Completed":
             detail = f"{command.by} cancelled it."
             title, missing = "The transaction was cancelled", missing_of(transaction)
-            problem = Problem("cancelled", title, detail, "await", rfc3339(now), missing=missing)
+            problem = Problem(OutcomeCode.CANCELLED, title, detail, "await", rfc3339(now), missing=missing)
             return _sending(transaction, Verdict("Abandoned", problem), now)
         case "extend" if verdict is None:
             return replace(transaction, extended_s=transaction.extended_s + command.extend_s)

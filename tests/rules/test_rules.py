@@ -258,6 +258,21 @@ def test_a_contradiction_is_kept_but_ignored_by_keep_first(
     book << SENDING << conflict(code) << asks("Completed")
 
 
+@each_contradiction
+@pytest.mark.parametrize("policy", ["fail", "keep-first"])
+def test_a_contradiction_is_remembered_and_is_the_end_only_where_it_fails(
+    script: Callable[[str | None], list[Fact]], code: str, policy: str
+) -> None:
+    book = Playbook()
+    for fact in script(policy):
+        book >> fact
+    (found,) = book.transaction.problems
+    assert (found.code, found.terminal, found.retryable) == (code, policy == "fail", False)
+    assert book.transaction.conflict is not None
+    assert found.detail == book.transaction.conflict.detail
+    book.rebuilt() << has(problems=(found,))
+
+
 def test_before_the_header_a_contradiction_waits_for_the_policy() -> None:
     book = Playbook() >> payload("a", 1, of=2) >> payload("a", 1, of=2, body="y") << AWAITING << asks_nothing
     book << conflict("conflicting-payload") << has(verdict=None)
