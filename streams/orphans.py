@@ -10,11 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from bridge.blobs import Blobs
-from bridge.contract.outbound import Orphaned, OrphanSeries
+from bridge.contract.outbound import Orphaned, OrphanSeries, OutcomeCode
 from bridge.layout import ORPHANS_BLOB, record_name
 from tables.effects import Deliver
-
-UNKNOWN_SERIES = "unknown-series"
 
 
 async def keep_orphans(blobs: Blobs, effect: Deliver) -> None:
@@ -22,7 +20,7 @@ async def keep_orphans(blobs: Blobs, effect: Deliver) -> None:
     orphaned = Orphaned(
         transaction_id=effect.transaction,
         transaction_type=effect.transaction_type,
-        reason=effect.problem.code if effect.problem else UNKNOWN_SERIES,
+        reason=effect.problem.code if effect.problem else OutcomeCode.UNKNOWN_SERIES,
         series=tuple(
             OrphanSeries(
                 each.series,

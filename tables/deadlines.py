@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from bridge.contract.inbound import TIMEOUT_MAX_S
-from bridge.contract.outbound import Problem, rfc3339
+from bridge.contract.outbound import OutcomeCode, Problem, rfc3339
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
 from tables.missing import missing_of
 from tables.policies import Limits
@@ -142,13 +142,15 @@ def _decision(transaction: Transaction, deadline: Deadline, now: datetime) -> De
         case "header":
             wait_s = _extended_s(transaction, limits.header_s)
             detail = f"No header came within {wait_s:g} s after the first payload."
-            return Expired("Abandoned", _problem("no-header", "The header never came", detail, transaction, now))
+            return Expired(
+                "Abandoned", _problem(OutcomeCode.NO_HEADER, "The header never came", detail, transaction, now)
+            )
         case "awaiting" if transaction.header is not None and limits.on_timeout == "partial":
             return Expired("Completed", None, partial=True)
         case "awaiting":
             wait_s = _extended_s(transaction, limits.awaiting_s)
             detail = f"Not everything came within {wait_s:g} s."
-            return Expired("Abandoned", _problem("timeout", _lacks(transaction), detail, transaction, now))
+            return Expired("Abandoned", _problem(OutcomeCode.TIMEOUT, _lacks(transaction), detail, transaction, now))
         case "idle":
             sequence = transaction.gap.sequence + 1 if transaction.gap else 1
             detail = f"Nothing new came for {limits.idle_s:g} s and more."
@@ -159,7 +161,9 @@ def _decision(transaction: Transaction, deadline: Deadline, now: datetime) -> De
             return Overdue(problem)
         case "completing-max":
             title = "The result could not be delivered in time"
-            problem = _late(transaction, "completion-timeout", title, limits.completing_max_s, now, terminal=True)
+            problem = _late(
+                transaction, OutcomeCode.COMPLETION_TIMEOUT, title, limits.completing_max_s, now, terminal=True
+            )
             return Expired("Failed", problem)
         case "retry" | "keep-alive":
             return None  # effects that are due, and nothing to decide

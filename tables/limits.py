@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from bridge.contract.inbound import SERIES_MAX
-from bridge.contract.outbound import Problem, rfc3339
+from bridge.contract.outbound import OutcomeCode, Problem, rfc3339
 from tables.transaction import Transaction
 
 PAYLOADS_MAX: Final = 5_000_000
@@ -23,7 +23,7 @@ payloads were staged, and an outcome of a megabyte."""
 def too_many_series(now: datetime) -> Problem:
     """One more series has come before the header than any header can list."""
     detail = f"Payloads of more than {SERIES_MAX} series came before the header, and no header lists more."
-    return _problem("too-many-series", "A transaction has too many series", detail, now)
+    return _problem(OutcomeCode.TOO_MANY_SERIES, "A transaction has too many series", detail, now)
 
 
 def too_many_payloads(transaction: Transaction, now: datetime) -> Problem | None:
@@ -33,8 +33,8 @@ def too_many_payloads(transaction: Transaction, now: datetime) -> Problem | None
     if count <= PAYLOADS_MAX:
         return None
     detail = f"Its series have {count} payloads together, and a transaction has at most {PAYLOADS_MAX}: split it."
-    return _problem("too-many-payloads", "A transaction has too many payloads", detail, now)
+    return _problem(OutcomeCode.TOO_MANY_PAYLOADS, "A transaction has too many payloads", detail, now)
 
 
-def _problem(code: str, title: str, detail: str, now: datetime) -> Problem:
+def _problem(code: OutcomeCode, title: str, detail: str, now: datetime) -> Problem:
     return Problem(code=code, title=title, detail=detail, stage="await", occurred_at=rfc3339(now))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bridge.contract.events import HeaderReceived, Staged
 from bridge.contract.inbound import SERIES_MAX, Header
-from bridge.contract.outbound import Problem, rfc3339
+from bridge.contract.outbound import OutcomeCode, Problem, rfc3339
 from tables.accept import Taken, differing, take
 from tables.contents import UNSEEN
 from tables.policies import Policies
@@ -38,7 +38,7 @@ def with_header(transaction: Transaction, fact: HeaderReceived, now: datetime, p
     if other is None:
         return transaction
     detail = f"A second header has the digest {other}, the first one {transaction.header_digest}."
-    return _conflict(transaction, "conflicting-header", "A second header differs from the first", detail, now)
+    return _conflict(transaction, OutcomeCode.CONFLICTING_HEADER, "A second header differs from the first", detail, now)
 
 
 def _announce(transaction: Transaction, header: Header, now: datetime) -> Transaction:
@@ -49,7 +49,7 @@ def _announce(transaction: Transaction, header: Header, now: datetime) -> Transa
         if spec.total_count is not None and known.total_count not in (None, spec.total_count):
             detail = f"Series {spec.type}: payloads say {known.total_count}, the header says {spec.total_count}."
             title = "Header and payloads disagree about a total count"
-            transaction = _conflict(transaction, "conflicting-total-count", title, detail, now)
+            transaction = _conflict(transaction, OutcomeCode.CONFLICTING_TOTAL_COUNT, title, detail, now)
         total_count = spec.total_count if known.total_count is None else known.total_count
         series[spec.type] = replace(known, total_count=total_count, content_type=spec.content_type, listed=True)
     transaction = replace(transaction, series=series)
@@ -87,11 +87,11 @@ def with_payloads(transaction: Transaction, staged: Staged, now: datetime) -> Tr
                 first = "the run that was found in storage stays"
             detail = f"{which}: {staged.sizes[at]} bytes with CRC-64 {staged.crc64s[at]} differ, {first}."
             title = "An ordinal came twice with different bytes"
-            return _conflict(transaction, "conflicting-payload", title, detail, now)
+            return _conflict(transaction, OutcomeCode.CONFLICTING_PAYLOAD, title, detail, now)
         case Taken.OTHER_TOTAL:
             detail = f"Series {name}, ordinal {staged.first}: says {staged.total_count}, known is {before.total_count}."
             title = "Messages of a series disagree about its total count"
-            return _conflict(transaction, "conflicting-total-count", title, detail, now)
+            return _conflict(transaction, OutcomeCode.CONFLICTING_TOTAL_COUNT, title, detail, now)
         case Taken.UNPROVEN:
             return transaction
         case _:
@@ -117,10 +117,10 @@ def _is_reported(transaction: Transaction, name: str) -> bool:
 
 def _unknown_series(transaction: Transaction, name: str, now: datetime) -> Transaction:
     detail = f"Series {name} has payloads, but the header does not list it."
-    return _conflict(transaction, "unknown-series", "A series is not in the header", detail, now)
+    return _conflict(transaction, OutcomeCode.UNKNOWN_SERIES, "A series is not in the header", detail, now)
 
 
-def _conflict(transaction: Transaction, code: str, title: str, detail: str, now: datetime) -> Transaction:
+def _conflict(transaction: Transaction, code: OutcomeCode, title: str, detail: str, now: datetime) -> Transaction:
     """Keep the first contradiction; once there is a verdict nothing is weighed any more."""
     if transaction.conflict is not None or transaction.verdict is not None:
         return transaction

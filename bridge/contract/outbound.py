@@ -6,6 +6,7 @@ Times are RFC 3339 strings in UTC with milliseconds here, because these document
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final, Literal
 
 import msgspec
@@ -21,6 +22,22 @@ Missing = dict[str, Ranges | None] | None
 
 PROBLEM_TYPE_PREFIX: Final = "urn:brh:problem:"
 CLOUDEVENT_CONTENT_TYPE: Final = "application/cloudevents+json"
+
+
+class OutcomeCode(StrEnum):
+    """Why a transaction has failed or was abandoned. The strings are public and stable."""
+
+    CONFLICTING_PAYLOAD = "conflicting-payload"
+    CONFLICTING_TOTAL_COUNT = "conflicting-total-count"
+    CONFLICTING_HEADER = "conflicting-header"
+    UNKNOWN_SERIES = "unknown-series"
+    EARLY_LIMIT = "early-limit"
+    TOO_MANY_SERIES = "too-many-series"
+    TOO_MANY_PAYLOADS = "too-many-payloads"
+    COMPLETION_TIMEOUT = "completion-timeout"
+    NO_HEADER = "no-header"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
 
 
 class Public(msgspec.Struct, frozen=True, rename="camel"):

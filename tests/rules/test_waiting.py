@@ -26,7 +26,7 @@ from playbook import (
     waits_for,
 )
 
-from bridge.contract.inbound import SERIES_MAX, TIMEOUT_MAX_S
+from bridge.contract.inbound import SERIES_MAX, TIMEOUT_MAX_S, TOTAL_COUNT_MAX
 from bridge.contract.outbound import Problem
 from tables.decisions import Expired, GapNoticed
 from tables.effects import OrphanSeries
@@ -359,6 +359,11 @@ CODES: dict[str, tuple[str, Callable[[Playbook], Playbook]]] = {
     "conflicting-header": ("Failed", lambda book: book >> header(a=2) >> header(a=2, conflicting="other")),
     "unknown-series": ("Failed", lambda book: book >> header(a=2) >> payload("u", 1, of=1)),
     "early-limit": ("Failed", lambda book: book >> run("a", 1, *"xxxxxxxx", of=8)),
+    "too-many-series": (
+        "Failed",
+        lambda book: [book >> payload(f"s{n}", 1, of=1) for n in range(SERIES_MAX + 1)][-1],
+    ),
+    "too-many-payloads": ("Failed", lambda book: book >> header(**dict.fromkeys("abcdef", TOTAL_COUNT_MAX))),
     "completion-timeout": ("Failed", lambda book: book >> header(a=0) >> passes(days=1)),
     "no-header": ("Abandoned", lambda book: book >> payload("a", 1, of=2) >> passes(minutes=10)),
     "timeout": ("Abandoned", lambda book: book >> header(a=2) >> passes(days=1)),
@@ -369,7 +374,7 @@ CODES: dict[str, tuple[str, Callable[[Playbook], Playbook]]] = {
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_of_an_outcome_has_a_way_there_and_says_what_happened(code: str) -> None:
     outcome, script = CODES[code]
-    book = script(Playbook(Limits(early_payloads_max=7)))
+    book = script(Playbook(Limits(early_payloads_max=7) if code == "early-limit" else Limits()))
     book << SENDING << asks(outcome, code)
     found = problem_of(book)
     assert found.title
