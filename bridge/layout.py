@@ -14,6 +14,10 @@ import msgspec
 MIB: Final = 1 << 20
 SHORT_SERIES: Final = 1_024
 """Up to this total count a series has one part with small sub-blocks."""
+LONG_PART_ORDINALS: Final = 4_096
+"""Of one part of a longer series: 4,096 payloads of 250 MB in 32 MiB blocks stay below Azure's 50,000 blocks."""
+SUB_BLOCK_BYTES: Final = 8 * MIB
+LONG_SUB_BLOCK_BYTES: Final = 32 * MIB
 
 HEADER_BLOB: Final = "_header.json"
 OUTCOME_BLOB: Final = "_outcome.json"
@@ -31,12 +35,12 @@ _BLOCK_ID = re.compile(r"([0-9a-f]{5})\.([0-9a-f]{5})\.([0-9a-f]{3})\.([0-9a-f]{
 
 def sub_block_bytes(total_count: int) -> int:
     """Size of the blocks that a payload is cut into; the last one may be shorter."""
-    return 8 * MIB if total_count <= SHORT_SERIES else 32 * MIB
+    return SUB_BLOCK_BYTES if total_count <= SHORT_SERIES else LONG_SUB_BLOCK_BYTES
 
 
 def ordinals_per_part(total_count: int) -> int:
-    """How many ordinals one blob holds: 4,096 payloads of 250 MB in 32 MiB blocks stay below Azure's 50,000 blocks."""
-    return 1_024 if total_count <= SHORT_SERIES else 4_096
+    """How many ordinals one blob holds."""
+    return SHORT_SERIES if total_count <= SHORT_SERIES else LONG_PART_ORDINALS
 
 
 def part_of(ordinal: int, total_count: int) -> int:
