@@ -15,11 +15,11 @@ from pamqp.base import Frame
 from pamqp.common import FieldTable
 
 from bridge.amqp_address import AmqpAddress
-from bridge.frames import FRAME_MAX_BYTES, Body, FrameError, FrameReader
+from bridge.frames import FRAME_MAX_BYTES, Begin, Body, FrameError, FrameReader
 
 _log = structlog.get_logger()
 _Reply = TypeVar("_Reply", bound=Frame)
-OnMessage = Callable[[commands.Basic.Deliver, int, commands.Basic.Properties], Body]
+OnMessage = Callable[[Begin, int, commands.Basic.Properties], Body]
 
 CHANNEL: Final = 1
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -62,6 +62,13 @@ class AmqpConnection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._why: LaneClosed | None = None
         self._gone = asyncio.Event()
+        self.frame_max = FRAME_MAX_BYTES
+        """Bytes of the largest frame, as negotiated."""
+
+    @property
+    def properties(self) -> bytes:
+        """Flags and properties of the message that `on_message` is being told of, as they came."""
+        return self._reader.properties
 
     @property
     def closed(self) -> LaneClosed | None:
@@ -84,8 +91,8 @@ class AmqpConnection(asyncio.BufferedProtocol):
             commands.Connection.StartOk(properties, address.mechanism, secret, "en_US"), commands.Connection.Tune, 0
         )
         beat_s = min(tune.heartbeat or address.heartbeat_s, address.heartbeat_s)
-        frame_max = min(tune.frame_max or FRAME_MAX_BYTES, FRAME_MAX_BYTES)
-        self.send(commands.Connection.TuneOk(tune.channel_max, frame_max, beat_s), 0)
+        self.frame_max = min(tune.frame_max or FRAME_MAX_BYTES, FRAME_MAX_BYTES)
+        self.send(commands.Connection.TuneOk(tune.channel_max, self.frame_max, beat_s), 0)
         await self.ask(commands.Connection.Open(address.vhost), commands.Connection.OpenOk, 0)
         if beat_s:
             self._timer = self._loop.call_later(beat_s / 2, self._beat, beat_s)
@@ -171,12 +178,15 @@ class AmqpConnection(asyncio.BufferedProtocol):
                 self.abort("the broker cancelled the consumer: its queue is gone or has moved")
             case commands.Connection.Blocked() | commands.Connection.Unblocked():
                 _log.info("alarm of the broker", lane=self._name, on=isinstance(method, commands.Connection.Blocked))
-            case _ if (asked := self._reply) is not None:
-                self._reply = None
-                if not asked.done():  # whoever asked may have given up
-                    asked.set_result(method)
-            case _:
+            case _ if not self.answer(method):
                 self.abort(f"nobody asked for {method.name}")
+
+    def answer(self, method: Frame) -> bool:
+        """Give a reply to whoever asked; False: nobody did."""
+        asked, self._reply = self._reply, None
+        if asked is not None and not asked.done():  # whoever asked may have given up
+            asked.set_result(method)
+        return asked is not None
 
     def _parse(self, step: Callable[[], None]) -> None:
         try:

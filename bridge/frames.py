@@ -1,9 +1,9 @@
 """AMQP 0-9-1 frames as they come off the wire, with every body going straight to where it is wanted. No I/O.
 
-A frame is `type(1) channel(2) size(4) payload(size) 0xCE`. A message is a Basic.Deliver method, a content header with
-all properties and the exact size of the body, and body frames until that size is reached. Nothing of a body is held
-here: the receiver names the memory for it before its first byte, and whoever does the reading is given that memory
-itself, so a byte is copied once, by the kernel.
+A frame is `type(1) channel(2) size(4) payload(size) 0xCE`. A message is a Basic.Deliver method (Basic.GetOk, where it
+was asked for), a content header with all properties and the exact size of the body, and body frames until that size is
+reached. Nothing of a body is held here: the receiver names the memory for it before its first byte, and whoever does
+the reading is given that memory itself, so a byte is copied once, by the kernel.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _END: Final = 0xCE
 _BASIC: Final = 60
 _UNREADABLE: Final = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, struct.error, PAMQPException)
+
+
+Begin = commands.Basic.Deliver | commands.Basic.GetOk
+"""The method that a message begins with."""
 
 
 class FrameError(Exception):
@@ -75,10 +79,10 @@ class Receiver(Protocol):
     """Whom the frames are for."""
 
     def on_method(self, channel: int, method: Frame) -> None:
-        """Any method but Basic.Deliver."""
+        """Any method that no message of ours begins with."""
         ...
 
-    def on_message(self, deliver: commands.Basic.Deliver, size: int, properties: commands.Basic.Properties) -> Body:
+    def on_message(self, deliver: Begin, size: int, properties: commands.Basic.Properties) -> Body:
         """A message of `size` bytes begins. Unreadable properties are all None."""
         ...
 
@@ -91,7 +95,7 @@ class FrameReader:
         self._channel = channel
         self._read = memoryview(bytearray(READ_BYTES))
         self._start = self._end = 0
-        self._deliver: commands.Basic.Deliver | None = None
+        self._deliver: Begin | None = None
         self._body: Body | None = None
         self._body_left = 0
         self._frame_left = 0
@@ -100,6 +104,8 @@ class FrameReader:
         self.starved = False
         """A body has no room: nothing must be received until `proceed` has changed that."""
         self.finished = False
+        self.properties = b""
+        """Of the last message, as they came, flags first: for whoever sends it on."""
 
     def end(self, why: Exception) -> None:
         """There will be no more bytes; again is harmless."""
@@ -215,7 +221,7 @@ class FrameReader:
             method = frame.unmarshal(whole)[2]
         except _UNREADABLE as error:
             raise FrameError(f"a method cannot be read: {error!r}") from error
-        if not isinstance(method, commands.Basic.Deliver):
+        if not isinstance(method, Begin):
             self._receiver.on_method(channel, method)  # type: ignore[arg-type]  # of a method frame it is a method
             return
         if self._body is not None or self._deliver is not None or channel != self._channel:
@@ -229,6 +235,7 @@ class FrameReader:
         class_id, _, size = _CONTENT.unpack_from(payload)
         if class_id != _BASIC:
             raise FrameError(f"content of class {class_id}")
+        self.properties = payload[_CONTENT.size :]
         content = header.ContentHeader()
         try:
             content.unmarshal(payload)

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from pamqp import commands
+from pamqp.base import Frame
 
 from bridge.amqp_address import AmqpAddress
 from bridge.amqp_connection import AmqpConnection, LaneClosed
 from bridge.envelope import Properties
-from bridge.frames import Body, DroppedBody
+from bridge.frames import Begin, Body, DroppedBody, FrameError
 from bridge.reached import Seen
 
 OPEN_TIMEOUT_S: Final = 15.0
@@ -30,10 +31,10 @@ __all__ = ["Incoming", "Lane", "LaneClosed"]
 class Incoming:
     """A message that begins to arrive: everything but its body."""
 
-    __slots__ = ("lane", "properties", "redelivered", "routing_key", "size", "tag")
+    __slots__ = ("as_sent", "lane", "properties", "redelivered", "routing_key", "size", "tag")
 
     def __init__(
-        self, lane: Lane, deliver: commands.Basic.Deliver, size: int, found: commands.Basic.Properties
+        self, lane: Lane, deliver: Begin, size: int, found: commands.Basic.Properties, as_sent: bytes = b""
     ) -> None:
         self.lane = lane
         self.tag = deliver.delivery_tag or 0
@@ -51,6 +52,8 @@ class Incoming:
             reply_to=found.reply_to,
             headers=found.headers or {},
         )
+        self.as_sent = as_sent
+        """The properties on the wire, where the message was pulled: nothing of them is lost by decoding."""
 
 
 class Lane:
@@ -89,7 +92,7 @@ class Lane:
         Args:
             address: where to.
             queue: must exist.
-            prefetch: messages that may be in hand at once.
+            prefetch: messages that may be in hand at once; 0: none comes unless `pull` asks for it.
             accept: called with each message before its first body byte; it must not block. What it returns takes the
                 body, and can keep it waiting.
             name: of the connection, for the broker's operators.
@@ -108,9 +111,11 @@ class Lane:
                     lambda: connection, address.host, address.port, ssl=address.tls
                 )
                 await connection.log_in(address)
-                await connection.ask(commands.Basic.Qos(prefetch_count=prefetch), commands.Basic.QosOk)
-                lane._consumes = True
-                await connection.ask(commands.Basic.Consume(queue=queue, consumer_tag=name), commands.Basic.ConsumeOk)
+                if prefetch:
+                    await connection.ask(commands.Basic.Qos(prefetch_count=prefetch), commands.Basic.QosOk)
+                    lane._consumes = True
+                    consume = commands.Basic.Consume(queue=queue, consumer_tag=name)
+                    await connection.ask(consume, commands.Basic.ConsumeOk)
         except BaseException:
             connection.abort("could not be opened")
             raise
@@ -141,6 +146,16 @@ class Lane:
         self._settle([tag])
         self._connection.send(commands.Basic.Reject(tag, requeue=False))
 
+    async def pull(self) -> bool:
+        """Ask for one message, which may be in hand for as long as the lane lives; False: none waits.
+
+        It comes to `accept`, its body after this has returned. Raises LaneClosed.
+        """
+        answer = await self._connection.ask(commands.Basic.Get(queue=self._queue), Frame)
+        if not isinstance(answer, commands.Basic.GetOk | commands.Basic.GetEmpty):
+            raise LaneClosed(f"{answer.name} came in place of a message")
+        return isinstance(answer, commands.Basic.GetOk)
+
     async def look(self) -> Seen:
         """Ask how many messages wait in the queue; one question at a time. Raises LaneClosed.
 
@@ -164,6 +179,8 @@ class Lane:
         """Take nothing new. What is in hand can still be settled; what follows on the wire goes back at the end."""
         if not self._draining and not self.closed:
             self._draining = True
+            if not self._consumes:
+                return
             # Its answer would queue behind the body that is on the wire, so none is asked for.
             self._connection.send(commands.Basic.Cancel(consumer_tag=self._name, nowait=True))
 
@@ -187,8 +204,12 @@ class Lane:
         if self._consumes and not (answered and self._settled_below > self._taken):
             self._gave_back()
 
-    def _on_message(self, deliver: commands.Basic.Deliver, size: int, found: commands.Basic.Properties) -> Body:
+    def _on_message(self, deliver: Begin, size: int, found: commands.Basic.Properties) -> Body:
         self._taken += 1
+        if isinstance(deliver, commands.Basic.GetOk):
+            if not self._connection.answer(deliver):
+                raise FrameError("a message that nobody asked for")
+            return self._accept(Incoming(self, deliver, size, found, self._connection.properties))
         # RabbitMQ 4 hands out messages of a higher priority ahead of others.
         self._in_order += not (deliver.redelivered or found.priority)
         if self._draining:
