@@ -17,6 +17,9 @@ from bridge.staging import wrong_digest
 from bridge.topology import HEADERS, PAYLOADS, SMALL_PAYLOADS
 
 UNKNOWN_ORIGIN: Final = "unknown-origin"
+REDRIVEN: Final = "brh_redriven"
+"""The AMQP header that counts how often a message was put back. Brokers keep no such count: RabbitMQ 4 ignores the
+`x-death` of a message that is published."""
 
 
 class Death(NamedTuple):
@@ -28,6 +31,8 @@ class Death(NamedTuple):
     reason: str | None = None
     """`rejected`, `delivery_limit`, ..."""
     at: datetime | None = None
+    exchange: str | None = None
+    """To which it was published first; empty: straight to the queue."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -51,13 +56,15 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
     routing_key: str | None
     reason: str | None
     since: str | None
+    redriven: int
+    """How often it was put back already."""
     problem: Verdict | None
     """As far as the body need not be read for it; None: nothing speaks against it."""
 
 
 def dead_letter(properties: Properties, size: int, payload_max_bytes: int) -> DeadLetter:
     """The message with these properties and a body of `size` bytes."""
-    died = death(properties.headers)
+    died, redriven = death(properties.headers), properties.headers.get(REDRIVEN)
     return DeadLetter(
         id=letter_id(properties, size),
         transaction_id=properties.correlation_id,
@@ -69,6 +76,7 @@ def dead_letter(properties: Properties, size: int, payload_max_bytes: int) -> De
         routing_key=died.routing_key,
         reason=died.reason,
         since=rfc3339(died.at) if died.at is not None else None,
+        redriven=redriven if type(redriven) is int and redriven > 0 else 0,
         problem=verdict(died.queue, properties, size, payload_max_bytes=payload_max_bytes),
     )
 
@@ -88,9 +96,12 @@ def death(headers: Mapping[str, object]) -> Death:
     if not isinstance(last, dict):
         return Death()
     keys, at = last.get("routing-keys"), last.get("time")
-    first = keys[0] if isinstance(keys, list) and keys else None
     return Death(
-        _text(last.get("queue")), _text(first), _text(last.get("reason")), at if isinstance(at, datetime) else None
+        queue=_text(last.get("queue")),
+        routing_key=_text(keys[0]) if isinstance(keys, list) and keys else None,
+        reason=_text(last.get("reason")),
+        at=at if isinstance(at, datetime) else None,
+        exchange=_text(last.get("exchange")),
     )
 
 
@@ -100,9 +111,13 @@ def verdict(
     size: int,
     body: bytes | None = None,
     *,
+    sha256: str | None = None,
     payload_max_bytes: int = PAYLOAD_MAX_BYTES,
 ) -> Verdict | None:
-    """What the bridge would say to a message that came to `queue`; without its body, as far as it can be told."""
+    """What the bridge would say to a message that came to `queue`; without its body, as far as it can be told.
+
+    Of a payload its SHA-256 says as much as its body.
+    """
     if queue == HEADERS:
         refused = check_header(properties, size)
         if refused is None and body is not None:
@@ -113,7 +128,8 @@ def verdict(
         if isinstance(found, Rejected):
             refused = found
         else:
-            refused = None if body is None else wrong_digest(found, hashlib.sha256(body).hexdigest())
+            digest = sha256 if body is None else hashlib.sha256(body).hexdigest()
+            refused = None if digest is None else wrong_digest(found, digest)
     else:
         return Verdict(UNKNOWN_ORIGIN, "It did not come from a queue of ours, or nobody noted from which.")
     return None if refused is None else Verdict(str(refused.code), refused.reason)

@@ -16,6 +16,7 @@ import rich_click
 from msgspec.structs import replace
 
 from bridge.amqp_address import AmqpAddress
+from bridge.contract.inbound import RejectionCode
 from bridge.decoding import decode_whatever_comes
 from bridge.lane import Incoming
 from bridge.quoting import quoted
@@ -23,14 +24,21 @@ from bridge.settings import BridgeSettings, load
 from bridge.topology import ORPHANS, REJECTED
 from streams.cli import show_letters as show
 from streams.cli.arguments import AS_JSON
-from streams.cli.dead_letter import DeadLetter, dead_letter, letter_id
-from streams.cli.errors import EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
+from streams.cli.broker import inspected
+from streams.cli.dead_letter import UNKNOWN_ORIGIN, DeadLetter, dead_letter, letter_id
+from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
 from streams.cli.look import Look, look
 from streams.cli.order import examples
+from streams.cli.put_back import OFTEN, Choice
+from streams.cli.redrive import Redrive, Report, Wish
 
 LETTERS_MAX: Final = 1_000
 EVENT_MAX_BYTES: Final = 8 << 20
 """Of an orphan record that is shown: no record of ours is as large."""
+
+PUT_BACK_MAX: Final = 10_000
+"""In one run: each is named at its end."""
+CODES: Final = (*(str(code) for code in RejectionCode), UNKNOWN_ORIGIN, OFTEN, "rejected", "delivery_limit")
 
 QUEUES: Final = {"rejected": REJECTED, "orphans": ORPHANS}
 
@@ -94,6 +102,75 @@ def show_letter(name: str, queue: str, file: Path | None, as_json: bool) -> None
         click.echo(json.dumps(plain | ({"event": show.event(event.getvalue())} if event.getvalue() else {})))
     else:
         click.echo("\n".join(show.letter(letter, headers, event.getvalue())))
+
+
+@command.command(
+    "redrive",
+    cls=rich_click.RichCommand,
+    epilog=examples(
+        "brh dlq redrive --all --dry-run",
+        "brh dlq redrive --all",
+        "brh dlq redrive 1f0c9a77d2e4",
+        "brh dlq redrive --transaction T1 --code delivery_limit",
+    ),
+)
+@click.argument("names", metavar="[ID]...", nargs=-1)
+@click.option("--transaction", "transactions", metavar="TXN", multiple=True, help="Those of this one; repeat it.")
+@click.option("--code", "codes", metavar="CODE", type=click.Choice(CODES), multiple=True, help="As `list` shows it.")
+@click.option("--all", "everything", is_flag=True, help="Whatever is there.")
+@click.option(
+    "--limit", type=click.IntRange(1, PUT_BACK_MAX), default=1_000, show_default=True, help="At most so many."
+)
+@click.option("--force", is_flag=True, help="Also those that would be refused again.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@AS_JSON
+def redrive_letters(
+    names: tuple[str, ...],
+    transactions: tuple[str, ...],
+    codes: tuple[str, ...],
+    everything: bool,
+    limit: int,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Put refused messages back where they came from, for the bridges to take them once more.
+
+    Name them by ID, transaction or code (all that are given must fit), or take --all. What would be refused again for
+    what it is stays, with the reason; so does what came back three times. Each is gone from the queue only when
+    RabbitMQ has confirmed it anew: after any error run the same command again. Exit code 1: something chosen stays.
+    """
+    if everything == bool(names or transactions or codes):
+        raise click.UsageError("Name messages by ID, --transaction or --code, or take --all.")
+    decode_whatever_comes()
+    settings = load(BridgeSettings)
+    choice = Choice(frozenset(names), frozenset(transactions), frozenset(codes))
+    wish = Wish(choice, limit, force, dry_run, settings.payload_max_bytes)
+    report = Report(REJECTED, asyncio.run(inspected(settings.amqp_url.get_secret_value(), REJECTED)), dry_run)
+
+    def tell(letter: DeadLetter) -> None:
+        if not as_json:
+            click.echo(show.put_back(letter, dry_run))
+
+    try:
+        if report.waiting:
+            asyncio.run(Redrive(AmqpAddress.parse(settings.amqp_url), wish, report, tell).run())
+    finally:
+        # Also before an error: what was put back until then is done.
+        click.echo(json.dumps(msgspec.to_builtins(report)) if as_json else show.redriven(report))
+    _check(report, choice, transactions)
+
+
+def _check(report: Report, choice: Choice, transactions: tuple[str, ...]) -> None:
+    """Raises CliError when something that was asked for was not there, or stays."""
+    missing = choice.unseen or (transactions if not (report.put_back or report.left_count) else ())
+    if missing:
+        message = f"{report.queue} has no message of {', '.join(map(quoted, missing))}"
+        remedy = "See `brh dlq list`; somebody may have it in hand."
+        raise CliError(message, code="no-message", remedy=remedy, exit_code=EXIT_NOT_FOUND)
+    if report.left_count and not report.dry_run:
+        message = f"{report.left_count} of the chosen messages stay in {report.queue}"
+        raise CliError(message, code="left", remedy=show.LEFT_REMEDY, exit_code=EXIT_FAILED)
 
 
 def _look(queue: str, limit: int, *choice: Any) -> tuple[BridgeSettings, Look]:

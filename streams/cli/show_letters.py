@@ -13,8 +13,13 @@ from rich.filesize import decimal
 from bridge.contract.outbound import rfc3339
 from bridge.quoting import quoted
 from streams.cli.dead_letter import DeadLetter
+from streams.cli.redrive import Report
 
 ORPHANED_TYPE: Final = "brh.transaction.orphaned.v1"
+LEFT_REMEDY: Final = (
+    "Have the producer send them right, or raise BRH_PAYLOAD_MAX_BYTES here and at the bridges; --force puts them back "
+    "all the same."
+)
 TEXT_CHARS_MAX: Final = 255
 NESTED_MAX: Final = 8
 """Levels of a header that are shown."""
@@ -30,7 +35,7 @@ def letters(queue: str, waiting: int, found: Sequence[DeadLetter]) -> list[str]:
         lines.append("Somebody has them in hand.")
     elif len(found) < waiting:
         lines.append(f"These are {len(found)} of them.")
-    return [*lines, "Next: `brh dlq show ID` shows one."]
+    return [*lines, "Next: `brh dlq show ID` shows one, `brh dlq redrive` puts them back."]
 
 
 def _line(found: DeadLetter) -> str:
@@ -71,6 +76,7 @@ def letter(found: DeadLetter, headers: Mapping[str, object], body: bytes) -> lis
         "came to": found.queue,
         "routing key": found.routing_key,
         "since": found.since,
+        "put back": found.redriven or None,
     }
     lines = [f"{name}: {quoted(value)}" for name, value in shown.items() if value is not None]
     lines += [f"header {quoted(name)}: {_header(value)}" for name, value in headers.items() if name != "x-death"]
@@ -79,6 +85,24 @@ def letter(found: DeadLetter, headers: Mapping[str, object], body: bytes) -> lis
     if body:
         lines += ["", json.dumps(event(body), indent=2)]
     return lines
+
+
+def put_back(found: DeadLetter, dry_run: bool) -> str:
+    """What became of one message."""
+    what = "would be put back" if dry_run else "put back"
+    if found.problem is not None:
+        what = f"stays: {found.problem.detail} ({found.problem.code})"
+    return f"{found.id}  {_plain(found.transaction_id) or 'no id'}  {decimal(found.bytes)}: {what}"
+
+
+def redriven(report: Report) -> str:
+    """What became of all."""
+    if not report.waiting:
+        return f"{report.queue} is empty."
+    counts = f"{len(report.put_back)} {'would be ' if report.dry_run else ''}put back, {report.left_count} stay"
+    others = f", {report.not_chosen} not chosen" if report.not_chosen else ""
+    more = "\nMore are waiting: run the same command again." if report.more else ""
+    return f"{report.queue}: {counts}{others}.{more}"
 
 
 def event(body: bytes) -> Any:
