@@ -17,6 +17,7 @@ import structlog
 from bridge.checksums import crc64, hex16
 from bridge.contract.events import PayloadsStaged, Staged
 from bridge.contract.inbound import Trace
+from bridge.crash_points import crash_point
 from bridge.hand import Hand, Small
 from bridge.hold import HeldTooLong, Hold
 from bridge.lane import Lane, LaneClosed
@@ -80,8 +81,10 @@ class Gathering:
         payloads = [small for run in runs for small in run]
         hold = self._outlets.hold(since=min(small.arrived for small in payloads))
         try:
+            crash_point("bridge.batch-gathered")
             await self._store(transaction, runs, hold)
             _settle(payloads)
+            crash_point("bridge.batch-acked")
         except HeldTooLong as error:
             for lane in {small.lane for small in payloads}:
                 lane.abort(f"small payloads of {transaction} were {error}")
@@ -98,10 +101,12 @@ class Gathering:
                 staging = [tasks.create_task(self._stage(hold, run)) for run in runs]
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None  # the first failure cancelled the others
+        crash_point("bridge.batch-staged")
         traces = (small.message.trace for run in runs for small in run)
         trace = next((trace for trace in traces if trace != Trace()), Trace())
         for facts in _events([task.result() for task in staging]):
             await self._outlets.publish(hold, PayloadsStaged(transaction, facts, received, trace))
+            crash_point("bridge.batch-published")
 
     async def _stage(self, hold: Hold, run: list[Small]) -> Staged:
         """One block, and what it holds."""

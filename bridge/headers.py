@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from bridge.contract.inbound import Rejected
+from bridge.crash_points import crash_point
 from bridge.envelope import check_header, parse_header
 from bridge.frames import Body
 from bridge.header_record import keep_header
@@ -43,10 +44,14 @@ class HeaderIntake(Intake):
             if isinstance(parsed, Rejected):
                 await self._refuse(queue, incoming, parsed, release)
                 return
+            crash_point("bridge.header-parsed")
             received, blobs = datetime.now(UTC), self._outlets.blobs
             fact = await hold.insist(self._outlets.storage, lambda: keep_header(blobs, parsed, received))
+            crash_point("bridge.header-kept")
             await self._outlets.publish(hold, fact)
+            crash_point("bridge.header-published")
             incoming.lane.ack([incoming.tag])
+            crash_point("bridge.header-acked")
         except HeldTooLong as error:
             incoming.lane.abort(f"a header was {error}")
         except LaneClosed as error:

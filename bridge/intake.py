@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 
 from bridge.contract.inbound import Rejected
+from bridge.crash_points import crash_point
 from bridge.frames import Body
 from bridge.hold import HeldTooLong
 from bridge.lane import Incoming, Lane, LaneClosed
@@ -75,7 +76,9 @@ class Intake(ABC):
     async def _reject(self, lane: Lane, tag: int, rejection: Rejection, release: Callable[[], None]) -> None:
         try:
             await self._outlets.announce(self._outlets.hold(), rejection)
+            crash_point("bridge.rejection-announced")
             lane.reject(tag)
+            crash_point("bridge.message-rejected")
         except HeldTooLong as error:
             lane.abort(f"a rejection was {error}")
         except LaneClosed as error:

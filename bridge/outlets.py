@@ -12,6 +12,7 @@ import structlog
 from bridge.blobs import Blobs, BlobsError
 from bridge.checksums import Piece
 from bridge.contract.events import TransactionEvent
+from bridge.crash_points import crash_point
 from bridge.facts import Facts, FactsUnavailable
 from bridge.hold import Breaker, Hold
 from bridge.layout import BlockId
@@ -41,6 +42,7 @@ class Outlets:
     async def stage_block(self, hold: Hold, name: str, block: BlockId, pieces: Sequence[Piece]) -> None:
         """Store a block. Raises HeldTooLong."""
         await hold.insist(self.storage, lambda: self.blobs.stage_block(name, block, pieces))
+        crash_point("bridge.block-staged")
 
     async def publish(self, hold: Hold, event: TransactionEvent) -> None:
         """Have a fact acknowledged by Kafka. Raises HeldTooLong."""

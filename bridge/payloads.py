@@ -16,6 +16,7 @@ import structlog
 
 from bridge.contract.events import PayloadsStaged
 from bridge.contract.inbound import SMALL_PAYLOAD_BYTES, PayloadMessage, Rejected
+from bridge.crash_points import crash_point
 from bridge.envelope import parse_payload
 from bridge.frames import Body
 from bridge.gathering import Gathering
@@ -77,8 +78,11 @@ class PayloadIntake(Intake):
             if isinstance(staged, Rejected):
                 await self._refuse(queue, incoming, staged, body.end)
                 return
+            crash_point("bridge.payload-staged")
             await self._outlets.publish(hold, PayloadsStaged(message.transaction, (staged,), received, message.trace))
+            crash_point("bridge.payload-published")
             incoming.lane.ack([incoming.tag])
+            crash_point("bridge.payload-acked")
         except HeldTooLong as error:
             incoming.lane.abort(f"{message.transaction} was {error}")
         except LaneClosed as error:

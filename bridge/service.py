@@ -16,6 +16,7 @@ from bridge import topology
 from bridge.amqp_address import AmqpAddress
 from bridge.azure_blobs import AzureBlobs
 from bridge.broker_check import check_broker
+from bridge.crash_points import crash_point
 from bridge.decoding import decode_whatever_comes
 from bridge.facts import Facts
 from bridge.headers import HeaderIntake
@@ -105,6 +106,7 @@ class Bridge(Service):
         for lanes in self._lanes:
             lanes.drain()
         await asyncio.gather(*(intake.finish(DRAIN_MAX_S) for intake in self._intakes))
+        crash_point("bridge.drained")
         for lanes in self._lanes:
             await lanes.stop()
         if self._watermarks is not None:

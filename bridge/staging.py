@@ -21,6 +21,7 @@ from typing import Any, Final
 from bridge.checksums import Piece, combine, crc64, hex16
 from bridge.contract.events import Staged
 from bridge.contract.inbound import PayloadMessage, Rejected, RejectionCode
+from bridge.crash_points import crash_point
 from bridge.inflow import SubBlock
 from bridge.layout import MIB, BlockId, part_name, part_of, sub_block_bytes
 
@@ -101,6 +102,7 @@ class _Staging:
                     block.release()
                     return
                 await self.stored()
+                crash_point("bridge.payload-unsealed")
             sending = tasks.create_task(self._stage_block(self._blob, block_id, block.pieces))
         except BaseException:
             block.release()

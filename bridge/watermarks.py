@@ -23,6 +23,7 @@ from uuid import uuid4
 import structlog
 
 from bridge import topology
+from bridge.crash_points import crash_point
 from bridge.facts import Facts, FactsUnavailable
 from bridge.lane import LaneClosed
 from bridge.lanes import Lanes
@@ -92,6 +93,7 @@ class Watermarks:
             raise SettingsError(
                 "the events topic is stamped by producers: set its message.timestamp.type=LogAppendTime"
             )
+        crash_point("bridge.presence-said")
         self._keeper = asyncio.create_task(self._keep())
         self._keeper.add_done_callback(self._ended)
 
@@ -102,6 +104,7 @@ class Watermarks:
     def gave_back(self) -> None:
         """A lane has ended that may have had something in hand."""
         self._claims.lane_ended()
+        crash_point("bridge.lane-lost")
 
     async def stop(self) -> None:
         """Be silent, and say so if nothing was given back. To be called when there are no lanes any more."""
@@ -115,6 +118,7 @@ class Watermarks:
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
                 await self._facts.say(self._claims.words(self._partitions, gone=True))
+            crash_point("bridge.farewell-said")
         except (FactsUnavailable, TimeoutError) as error:
             _log.info("nobody could be told that the bridge is gone", error=repr(error))
 
@@ -134,6 +138,7 @@ class Watermarks:
     async def _say(self) -> Stamps | None:
         began_s = self._loop.time()
         moment = await self._facts.say(self._claims.words(self._partitions))
+        crash_point("bridge.watermarks-said")
         until_s = began_s + self._unheard_max_s
         if self._loop.time() < until_s:
             if self._lease is not None:
@@ -166,6 +171,7 @@ class Watermarks:
                 raise answer
             found.setdefault(queue, {})[lane] = answer
         self._claims.look(name, moment, found)
+        crash_point("bridge.watermarks-reckoned")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):

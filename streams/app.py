@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from bridge.contract import events
+from bridge.crash_points import crash_point
 from bridge.settings import SettingsError, load
 from streams import api
 from streams.assemble import Assembler
@@ -74,9 +75,11 @@ class _TopicsOutbox:
             log.error("an effect of %s has %d bytes and is not asked for", effect.transaction, len(value))
             return
         deliveries_topic.send_soon(key=key, value=value, partition=partition)
+        crash_point("tracker.effect-sent")
 
     def park(self, record: Record, reason: str) -> None:
         park(parked_topic, Origin(topics.events, record.partition, record.offset), record.key, record.value, reason)
+        crash_point("tracker.record-parked")
 
 
 def owned_partitions() -> Set[int]:
@@ -95,12 +98,14 @@ def _drop_ghosts(table: Any) -> None:
 @receipts.on_recover
 async def _rebuild_index() -> None:
     _drop_ghosts(receipts)
+    crash_point("tracker.rows-recovered")
     assembler.forget()
 
 
 @transactions.on_recover
 async def _drop_views() -> None:
     _drop_ghosts(transactions)
+    crash_point("tracker.views-recovered")
 
 
 @app.agent(events_topic)
@@ -108,7 +113,9 @@ async def assemble(stream: Any) -> None:
     """Every event of the partitions this worker owns, one after the other."""
     async for event in stream.events():
         message = event.message
+        crash_point("tracker.record-read")
         assembler.take(Record(message.partition, message.offset, moment(message.timestamp), message.key, message.value))
+        crash_point("tracker.record-taken")
 
 
 @app.timer(settings.tick_interval_s)  # type: ignore[untyped-decorator]  # Faust's timer is not typed
@@ -120,12 +127,14 @@ async def clock() -> None:
     for partition in sorted(owned_partitions()):
         if assembler.wants_tick(partition):
             events_topic.send_soon(key=b"", value=tick, partition=partition)
+            crash_point("tracker.tick-sent")
 
 
 async def publish_command(command: events.Command) -> None:
     """A fact of the transaction like those of bridges. Raises NotReady."""
     partition = topics.partition_of(command.transaction)
     sent = events_topic.send_soon(key=command.transaction.encode(), value=events.encode(command), partition=partition)
+    crash_point("tracker.command-sent")
     # Not awaited itself, because whoever gives up on an await cancels the record, and that ends the process.
     done, _ = await asyncio.wait({sent}, timeout=COMMAND_ACK_S)
     if not done:
@@ -133,6 +142,7 @@ async def publish_command(command: events.Command) -> None:
             f"Kafka has not acknowledged the command {command.id}, which may still happen; "
             f"the same again with `Idempotency-Key: {command.id}` counts once"
         )
+    crash_point("tracker.command-published")
 
 
 api.mount(app, transactions, topics, assembler.known, publish_command)

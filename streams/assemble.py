@@ -7,7 +7,7 @@ delivery, because a tracker that waits would hold up the rebalance of the whole 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, MutableMapping, Sequence
+from collections.abc import Callable, Collection, MutableMapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from bridge.contract import events
 from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, Tick, Watermark
 from bridge.contract.inbound import is_transaction_id
+from bridge.crash_points import crash_point
 from streams.partition import Partition
-from streams.record import Record
+from streams.record import MESSAGES, Record, facts_of, message_count
 from streams.recovery import closed, closed_until, recover
 from streams.settings import TrackerSettings
 from streams.topics import Topics
@@ -35,7 +36,6 @@ DECISIONS_MAX: Final = 8
 LEFTOVER_ROWS_MAX: Final = 2_000
 """Rows of closed transactions that one tick of a partition drops: a large one has a million, and each is a record."""
 
-_MESSAGES: Final = (events.HeaderReceived, events.Staged)
 _ANSWERS: Final = (events.DeliveryRefused, events.Told, events.Command)
 """Facts that mean something only for a transaction of which something else is known."""
 
@@ -114,7 +114,7 @@ class Assembler:
         elif isinstance(event, Delivered):
             self._mend(event.transaction)
         else:
-            self.late += _messages(event)
+            self.late += message_count(event)
 
     def _facts(self, owned: Partition, event: events.TransactionEvent, record: Record) -> None:
         before = owned.transactions.get(event.transaction)
@@ -123,7 +123,7 @@ class Assembler:
         opened = before or rules.opened(event.transaction, record.at, self._policies)
         after = opened
         written: set[str] = set()
-        for place, fact in enumerate(_facts_of(event)):
+        for place, fact in enumerate(facts_of(event)):
             after = self._take(owned, after, fact, record, place, written)
         if before is None and after == opened:
             return  # nothing was said: not worth a row of its own
@@ -147,7 +147,7 @@ class Assembler:
         """The transaction after one fact, which gets its row if it says more; `written` are those of this record."""
         key = receipts.key(transaction.id, fact)
         known = self._rows.get(key) if key is not None else None
-        if known is not None and not isinstance(fact, _MESSAGES):
+        if known is not None and not isinstance(fact, MESSAGES):
             return transaction
         if known is not None and known["offset"] >= record.offset and key not in written:
             return transaction  # this very event again, after a crash between its row and its commit
@@ -155,6 +155,7 @@ class Assembler:
         new = known is None and receipts.says_more(transaction, after)
         if new and key is not None and not isinstance(fact, DeliveryRefused):
             self._rows[key] = receipts.row(fact, record.offset, record.at, place)
+            crash_point("tracker.row-written")
             owned.keys.setdefault(transaction.id, []).append(key)
             written.add(key)
         return after
@@ -162,6 +163,7 @@ class Assembler:
     def _watermark(self, owned: Partition, said: Watermark, record: Record) -> None:
         assert owned.watermarks is not None, "every record of a partition is heard"
         owned.watermarks = hear(owned.watermarks, said, record.at, self._settings.bridge_silence_s)
+        crash_point("tracker.watermark-heard")
         if (reached := owned.watermarks.reached) is not None:
             for transaction_id in owned.by_watermark.take(reached):
                 self._look(owned, transaction_id, record)
@@ -176,17 +178,21 @@ class Assembler:
             transaction = owned.transactions[transaction_id]
             if not owned.asked.is_asked(transaction, record.at, now_s, interval_s):
                 self._ask(owned, transaction, record.at)
+                crash_point("tracker.asked-again")
         self._collect(owned, record.at)
+        crash_point("tracker.tick-taken")
 
     def _collect(self, owned: Partition, now: datetime) -> None:
         """Drop rows that nobody needs any more, and forget closed transactions whose time is over."""
         for key in owned.leftover[-LEFTOVER_ROWS_MAX:]:
             self._rows.pop(key, None)
+            crash_point("tracker.leftover-dropped")
         del owned.leftover[-LEFTOVER_ROWS_MAX:]
         if owned.leftover:
             return  # an outcome goes last: by it the others are known to be left over
         for transaction_id in owned.forget(now):
             self._rows.pop(receipts.outcome_key(transaction_id), None)
+            crash_point("tracker.outcome-forgotten")
             self._shown.pop(transaction_id, None)
 
     def _look(self, owned: Partition, transaction_id: str, record: Record) -> None:
@@ -199,6 +205,7 @@ class Assembler:
             if (decision := lapsed(after, clock)) is None:
                 break
             after = self._take(owned, after, decision, record, place, set())
+            crash_point("tracker.decision-kept")
         self._put(owned, after, record.at, at_once=after is not before, asks=True)
 
     def _put(self, owned: Partition, transaction: Transaction, now: datetime, *, at_once: bool, asks: bool) -> None:
@@ -213,7 +220,9 @@ class Assembler:
     def _close(self, owned: Partition, transaction: Transaction) -> None:
         """Keep of a closed transaction its outcome, by which late messages are known, and its readable row."""
         self._shown[transaction.id] = view(transaction)
+        crash_point("tracker.outcome-shown")
         owned.close(transaction.id, closed_until(transaction, self._settings.dedupe_retention_s))
+        crash_point("tracker.transaction-closed")
 
     def _mend(self, transaction_id: str) -> None:
         """Show an outcome that is read again: a crash may have taken the readable row and left the outcome's own."""
@@ -230,6 +239,7 @@ class Assembler:
             owned.unshown.add(transaction.id)
             return
         self._shown[transaction.id] = view(transaction)
+        crash_point("tracker.view-written")
         owned.unshown.discard(transaction.id)
         owned.shown_s[transaction.id] = now_s
 
@@ -244,17 +254,7 @@ class Assembler:
             self._owned = recover(
                 self._rows, self._shown, self._mine(), self._topics, self._policies, record.at, retention_s
             )
+            crash_point("tracker.index-rebuilt")
         owned = self._owned.setdefault(record.partition, Partition())
         owned.hear(record.at)
         return owned
-
-
-def _facts_of(event: events.TransactionEvent) -> Sequence[rules.Fact]:
-    return event.staged if isinstance(event, PayloadsStaged) else (event,)
-
-
-def _messages(event: events.TransactionEvent) -> int:
-    """How many messages of producers an event tells of."""
-    return sum(
-        fact.count if isinstance(fact, events.Staged) else 1 for fact in _facts_of(event) if isinstance(fact, _MESSAGES)
-    )

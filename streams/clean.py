@@ -19,6 +19,7 @@ import structlog
 
 from bridge.blobs import BlobChanged, Blobs, BlobsUnavailable, Deletion, Exists
 from bridge.contract.outbound import Outcome
+from bridge.crash_points import crash_point
 from bridge.layout import HEADER_BLOB, ORPHANS_BLOB, OUTCOME_BLOB, TOLD_BLOB, PartName, record_name
 from streams.at_once import at_once
 
@@ -57,8 +58,10 @@ async def remove_part(blobs: Blobs, name: str) -> None:
             fence = await blobs.commit(name, [], content_type="application/octet-stream", metadata={})
         except BlobChanged:
             continue  # somebody else who cleans up has deleted our fence; blocks may have come behind it
+        crash_point("delivery.part-fenced")
         etag = fence.there.etag if isinstance(fence, Exists) else fence.etag
         if await blobs.delete(name, etag) is not Deletion.CHANGED:
+            crash_point("delivery.part-deleted")
             return
     raise BlobsUnavailable(f"{name} was there again after it was deleted, {ROUNDS_MAX} times: try again later")
 
@@ -77,8 +80,10 @@ async def remove_result(blobs: Blobs, transaction: str, parts_in_flight: int) ->
         etags |= {each.name: each.etag for each in page.blobs if each.name not in parts}
         if (after := page.after) is None:
             break
+    crash_point("sweep.parts-removed")
     for record in (HEADER_BLOB, ORPHANS_BLOB, TOLD_BLOB, OUTCOME_BLOB):
         name = record_name(transaction, record)
         if (etag := etags.pop(name, None)) is not None:
             await blobs.delete(name, etag)
+            crash_point("sweep.record-removed")
     _log.info("result removed", transaction=transaction, left=sorted(etags)[:SAID_MAX])

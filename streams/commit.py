@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bridge.blobs import BlobProperties, Blobs, Exists, MissingBlocks
 from bridge.checksums import combine, hex16
 from bridge.contract.outbound import Missing, Part, Problem, Ranges, SeriesResult, rfc3339
+from bridge.crash_points import crash_point
 from bridge.layout import part_name, part_ordinals
 from streams.at_once import at_once
 from streams.partial import numbers, with_ranges
@@ -144,6 +145,7 @@ async def _part(blobs: Blobs, effect: Deliver, series: SeriesPlan, plan: PartPla
         except MissingBlocks as error:  # they went between the list and the commit: the next list tells which
             detail = f"Blocks of part {plan.part} of series {series.series} went while it was committed."
             raise Unassembled(_problem("blocks-missing", "Staged blocks have gone", detail)) from error
+        crash_point("delivery.part-committed")
         if not isinstance(committed, Exists):
             return _Held(Part(blobs.uri(name), committed.size, committed.etag, hex16(crc64)), holes)
         there = committed.there

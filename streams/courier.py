@@ -20,6 +20,7 @@ from bridge.blobs import BlobChanged, Blobs, BlobsError, BlobsRefused
 from bridge.contract.events import Delivered, DeliveryRefused, Told
 from bridge.contract.outbound import Problem, SeriesResult, Stage, rfc3339
 from bridge.contract.outbound import Told as ToldRecord
+from bridge.crash_points import crash_point
 from bridge.notices import NoticesUnavailable
 from streams.clean import clean
 from streams.commit import Assembled, Unassembled, assemble
@@ -87,6 +88,7 @@ class Courier:
         except TimeoutError:
             detail = f"The attempt took longer than {limit_s:g} s."
             problem = _problem("delivery-timeout", "A delivery took too long", detail, "assemble")
+        crash_point("delivery.refused")
         _log.warning("delivery refused", transaction=transaction, code=problem.code, detail=problem.detail)
         return DeliveryRefused(transaction, effect, problem, unclear)
 
@@ -100,9 +102,11 @@ class Courier:
                 return await self._deliver(effect)
             case Announce():
                 await self._post.announce(effect)
+                crash_point("delivery.announced")
             case KeepAlive():
                 if await find_outcome(self._blobs, effect.transaction) is None:
                     await keep_alive(self._blobs, effect.transaction, self._settings.commits_in_flight)
+                    crash_point("delivery.kept-alive")
             case _:
                 assert_never(effect)
         return Told(effect.transaction, effect.id, datetime.now(UTC))
@@ -122,8 +126,10 @@ class Courier:
             if decided is None:
                 raise
             return decided
+        crash_point("delivery.series-assembled")
         if effect.orphans:
             await keep_orphans(self._blobs, effect)
+            crash_point("delivery.orphans-kept")
         return await write_outcome(self._blobs, effect, series, partial=is_partial)
 
     async def _assembled(self, effect: Deliver) -> Assembled:
@@ -137,9 +143,11 @@ class Courier:
         outcome = decided.outcome
         if leaves_garbage(decided):
             await clean(self._blobs, outcome, self._settings.commits_in_flight)
+            crash_point("delivery.cleaned-up")
         told = await find_told(self._blobs, outcome.transaction_id)
         if told is None:
             told = await mark_told(self._blobs, outcome.transaction_id, await self._tell(decided))
+            crash_point("delivery.told-marked")
         return delivered(decided, told)
 
     async def _tell(self, decided: Decided) -> ToldRecord:
@@ -147,6 +155,7 @@ class Courier:
             orphaned = await find_orphans(self._blobs, decided.outcome.transaction_id)
             if orphaned is not None:
                 await self._post.tell_orphans(decided, orphaned)
+                crash_point("delivery.orphans-told")
             else:  # nothing brings it back, and those who wait for the outcome must not wait for ever
                 _log.error("the record of orphans was removed", transaction=decided.outcome.transaction_id)
         return await self._post.tell(decided)

@@ -15,6 +15,7 @@ from faust.types.tuples import TP
 from bridge.azure_blobs import AzureBlobs
 from bridge.contract import events
 from bridge.contract.outbound import CloudEvent
+from bridge.crash_points import crash_point
 from bridge.notices import Notices
 from bridge.settings import SettingsError, load
 from streams.courier import Courier
@@ -73,10 +74,13 @@ async def _carry_out(courier: Courier, message: Any) -> None:
     except msgspec.DecodeError as error:
         origin = Origin(message.topic, message.partition, message.offset)
         await park(parked_topic, origin, message.key, message.value, str(error))
+        crash_point("delivery.record-parked")
         return
+    crash_point("delivery.effect-read")
     answer = await courier.carry_out(effect)
     if answer is not None:
         await _report(answer)
+        crash_point("delivery.answered")
 
 
 async def _report(answer: events.TransactionEvent) -> None:

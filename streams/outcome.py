@@ -17,6 +17,7 @@ from bridge.blobs import Blobs, Exists
 from bridge.contract.events import Delivered
 from bridge.contract.inbound import Trace
 from bridge.contract.outbound import Outcome, OutcomeTimestamps, SeriesResult, Told, from_rfc3339, rfc3339
+from bridge.crash_points import crash_point
 from bridge.layout import OUTCOME_BLOB, TOLD_BLOB, record_name
 from tables.effects import Deliver
 
@@ -73,6 +74,7 @@ async def write_outcome(
     audience = Audience(effect.reply_to, effect.trace, orphans=bool(effect.orphans))
     metadata = {_AUDIENCE: _audience_text(audience), PARTS_LISTED: str(sum(len(each.parts) for each in series))}
     written = await blobs.write_once(name, msgspec.json.encode(outcome), content_type=_JSON, metadata=metadata)
+    crash_point("delivery.outcome-written")
     if not isinstance(written, Exists):
         return Decided(outcome, written.etag, audience)
     decided = await find_outcome(blobs, effect.transaction)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from bridge.contract.outbound import CloudEvent, Orphaned, Told, rfc3339
+from bridge.crash_points import crash_point
 from bridge.notices import Notices, NoticesUnavailable
 from bridge.topology import ORPHANS
 from streams.notification import notice, notification, orphan_record, routing_key
@@ -36,7 +37,9 @@ class Post:
         """Tell an outcome; the marker to write then."""
         event, outcome = notification(decided, self._instance), decided.outcome
         await self._publish_outcome(outcome.transaction_id, event)
+        crash_point("delivery.outcome-published")
         await self._publish(event, routing_key(outcome.outcome, outcome.transaction_type), decided.audience.reply_to)
+        crash_point("delivery.outcome-told")
         return Told(notification_id=event.id, told_at=rfc3339(datetime.now(UTC)))
 
     async def tell_orphans(self, decided: Decided, orphaned: Orphaned) -> None:
@@ -52,6 +55,7 @@ class Post:
     async def _publish(self, event: CloudEvent, key: str, reply_to: str | None) -> None:
         if not await self._notices.publish(event, key):
             raise NoticesUnavailable("no queue takes notifications: run `brh setup`")
+        crash_point("delivery.exchange-told")
         if reply_to is not None and not await self._notices.publish(event, "", queue=reply_to):
             # Whoever waited there has gone; the others have been told, and a missing queue must not undo that.
             _log.warning("the queue in reply_to does not exist", transaction=event.subject, reply_to=reply_to)

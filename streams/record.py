@@ -1,10 +1,19 @@
-"""A record of the events topic, as the tracker is given it."""
+"""A record of the events topic, as the tracker is given it, and what its event tells."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
+
+from bridge.contract import events
+from bridge.contract.events import PayloadsStaged
+from tables import rules
+
+MESSAGES: Final = (events.HeaderReceived, events.Staged)
+"""Facts that tell of messages of producers."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -21,3 +30,15 @@ class Record(msgspec.Struct, frozen=True):
 def moment(timestamp_s: float) -> datetime:
     """A record's timestamp, in seconds, as a moment with milliseconds."""
     return datetime.fromtimestamp(round(timestamp_s, 3), UTC)
+
+
+def facts_of(event: events.TransactionEvent) -> Sequence[rules.Fact]:
+    """What an event says, one by one."""
+    return event.staged if isinstance(event, PayloadsStaged) else (event,)
+
+
+def message_count(event: events.TransactionEvent) -> int:
+    """How many messages of producers an event tells of."""
+    return sum(
+        fact.count if isinstance(fact, events.Staged) else 1 for fact in facts_of(event) if isinstance(fact, MESSAGES)
+    )

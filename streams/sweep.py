@@ -22,6 +22,7 @@ from mode import Service
 
 from bridge.blobs import Blobs, BlobsError
 from bridge.contract.events import Delivered
+from bridge.crash_points import crash_point
 from streams.at_once import at_once
 from streams.clean import clean, remove_result
 from streams.courier import Courier
@@ -123,6 +124,7 @@ class Sweeper(Service):
             if page.after is None and self._begun is not None:
                 done.append(self._begun)
                 self._begun = None
+            crash_point("sweep.page-listed")
             counts = _sum(counts, Counts(blobs=len(page.blobs), round=page.after is None))
             counts = await self._look(counts, [folder for folder in done if self._owns(folder.transaction)])
             if page.after is None:
@@ -166,18 +168,23 @@ class Sweeper(Service):
         answer = await self._courier.tell_again(folder.transaction)
         if not isinstance(answer, Delivered):
             return Counts(failed=1)
+        crash_point("sweep.outcome-told")
         _log.warning("an outcome had not been told", transaction=folder.transaction, outcome=answer.outcome)
         await self._report(answer)
+        crash_point("sweep.outcome-reported")
         return Counts(told=1)
 
     async def _clean(self, folder: Folder) -> Counts:
         decided = await find_outcome(self._blobs, folder.transaction)
         if decided is None:
             return Counts()
-        return Counts(cleaned=await clean(self._blobs, decided.outcome, self._settings.commits_in_flight))
+        cleaned = await clean(self._blobs, decided.outcome, self._settings.commits_in_flight)
+        crash_point("sweep.cleaned-up")
+        return Counts(cleaned=cleaned)
 
     async def _remove(self, folder: Folder) -> Counts:
         await remove_result(self._blobs, folder.transaction, self._settings.commits_in_flight)
+        crash_point("sweep.result-removed")
         return Counts(removed=1)
 
     async def _forgotten(self, folder: Folder) -> Counts:

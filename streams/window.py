@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from bridge.crash_points import crash_point
+
 UNACKED_MAX: Final = 4_096
 """Finished events that may wait behind one that is not; then nothing new is taken."""
 
@@ -55,3 +57,4 @@ class Window:
             _, acknowledge = queue.popleft()
             self._room.release()
             acknowledge()
+            crash_point("delivery.acknowledged")

@@ -13,7 +13,13 @@ from faust.types.tuples import TP
 
 from streams.hardened.ends import EXIT_AGENT, end_process
 from streams.hardened.fence import Fence
-from streams.hardened.flow import CHANGELOG, fetch_nothing_of_none, seek_from_the_beginning, stop_at_the_first_unacked
+from streams.hardened.flow import (
+    CHANGELOG,
+    fetch_nothing_of_none,
+    say_committed,
+    seek_from_the_beginning,
+    stop_at_the_first_unacked,
+)
 from streams.hardened.limits import DEFAULTS, Limits
 from streams.hardened.membership import Membership
 from streams.hardened.outstanding import Outstanding
@@ -65,6 +71,7 @@ class HardenedApp(faust.App):
         hooked: Any = consumer
         hooked.seek_to_committed = seek_from_the_beginning(consumer)
         hooked._new_offset = stop_at_the_first_unacked(consumer)
+        hooked._commit = say_committed(consumer)
         hooked._thread.subscribe = Membership(self._fence).hook_subscribe(hooked._thread)
         hooked._thread._fetch_records = fetch_nothing_of_none(hooked._thread._fetch_records)
         return consumer

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from faust.types.tuples import TP
 
+from bridge.crash_points import crash_point
+
 CHANGELOG: Final = "-changelog"
 """How the names of the tables' topics end."""
 
@@ -58,3 +60,15 @@ def stop_at_the_first_unacked(consumer: Any) -> Callable[[TP], int | None]:
         return offset
 
     return checked
+
+
+def say_committed(consumer: Any) -> Callable[[Mapping[TP, int]], Awaitable[bool]]:
+    """`consumer._commit`, with a crash point behind it."""
+    commit = consumer._commit
+
+    async def committed(offsets: Mapping[TP, int]) -> bool:
+        done: bool = await commit(offsets)
+        crash_point("worker.offsets-committed")
+        return done
+
+    return committed

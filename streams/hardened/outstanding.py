@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bridge.crash_points import crash_point
 from streams.hardened.ends import EXIT_SEND, end_process
 
 
@@ -34,6 +35,7 @@ class Outstanding:
         """Until everything handed over before this moment is acknowledged; later records belong to later offsets."""
         if self._futures:
             await asyncio.wait(set(self._futures))
+            crash_point("worker.records-flushed")
 
     def _track(self, future: Any) -> Any:
         self._futures.add(future)
