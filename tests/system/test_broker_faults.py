@@ -204,7 +204,8 @@ async def test_what_is_held_beyond_the_brokers_patience_comes_again(
         await eventually(lambda: len(bridge.redelivered) >= again, 150)
         proxy.heal()
         await assert_completed(world, transaction, load(transaction))
-        await eventually(lambda: len(bridge.open_lanes) == 6, 90)  # a lane that was closed often waits half a minute
+        # A lane that was closed often waits for half a minute before it is opened again.
+        await eventually(lambda: len(bridge.open_lanes) == len(lanes), 90)
         assert not bridge.open_lanes & lanes
         await becomes(impatient, world, {})
         await eventually(lambda: bridge.memory.held_bytes == 0, 30)
