@@ -1,20 +1,20 @@
 """The peer: a bridge as one writes it with aio-pika, a whole body in memory, given to the SDK as `bytes`.
 
 Reads the same settings as `python -m bridge`, stages the same blocks with the same ids, publishes the same facts, and
-acknowledges afterwards. `--drain` only acknowledges what comes, in batches: the library at its fastest.
+acknowledges afterwards. `--drain QUEUE COUNT` only acknowledges what comes, in batches: the library at its fastest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from azure.storage.blob.aio import BlobServiceClient
 
+from benchmarks.told import tell
 from bridge.azure_body import BlockBody, Integrity
 from bridge.azure_client import is_emulator, retries
 from bridge.checksums import combine, crc64, hex16
@@ -78,8 +78,8 @@ async def _bridge(settings: BridgeSettings) -> None:
             await asyncio.Event().wait()
 
 
-async def _drain(settings: BridgeSettings, count: int) -> None:
-    """Take `count` messages and print how long that took, in seconds."""
+async def _drain(settings: BridgeSettings, queue: str, count: int) -> None:
+    """Take `count` messages."""
     async with await aio_pika.connect(settings.amqp_url.get_secret_value()) as connection:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=PREFETCH)
@@ -94,16 +94,13 @@ async def _drain(settings: BridgeSettings, count: int) -> None:
             if taken == count:
                 done.set()
 
-        queue = await channel.get_queue(SMALL_PAYLOADS)
-        began = time.perf_counter()
-        await queue.consume(take)
+        await (await channel.get_queue(queue)).consume(take)
         await done.wait()
-        print(time.perf_counter() - began, flush=True)
 
 
 if __name__ == "__main__":
     configured = load(BridgeSettings)
     if sys.argv[1:2] == ["--drain"]:
-        asyncio.run(_drain(configured, int(sys.argv[2])))
+        asyncio.run(tell(_drain(configured, sys.argv[2], int(sys.argv[3]))))
     else:
         asyncio.run(_bridge(configured))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from azure.storage.blob import BlobBlock, BlockState
 from azure.storage.blob.aio import BlobServiceClient
 
-from benchmarks.scenarios import Figures, world_of
+from benchmarks.measured import Machine
+from benchmarks.sides import Figures, world_of
 from bridge.azure_blobs import AzureBlobs
 from bridge.checksums import crc64, hex16
 from bridge.contract.events import Staged
@@ -21,47 +23,62 @@ from tables.accept import take
 from tables.effects import Deliver, PartPlan, SeriesPlan, digest_text
 from tables.transaction import Series
 
-BLOCKS = 50_000
-AT_ONCE = 16
-COMMITS_IN_FLIGHT = 4
-_SERIES = "s"
+BLOCKS: Final = 50_000
+AT_ONCE: Final = 16
+COMMITS_IN_FLIGHT: Final = 4
+_TRANSACTION: Final = "T"
+_SERIES: Final = "s"
 
 
-def commit(stack_env: Mapping[str, str]) -> dict[str, Figures]:
-    """The same blocks twice: by the product, and by the bare calls with lists made before."""
-    with world_of(stack_env) as world:
-        product, bare = asyncio.run(_both(world.blobs(), world.settings))
-    return {"assemble": {"seconds": product}, "Get Block List and Put Block List alone": {"seconds": bare}}
+def assembled(machine: Machine) -> Figures:
+    """By the product: it lists, picks, checks the digest and commits."""
 
-
-async def _both(blobs: AzureBlobs, settings: ClientSettings) -> tuple[float, float]:
-    async with blobs:
-        plan = await _stage(blobs, "product")
-        await _stage(blobs, "bare")
-        now = datetime.now(UTC)
-        effect = Deliver("id", "product", "default", "Completed", now, (plan,))
+    async def work(blobs: AzureBlobs, settings: ClientSettings) -> float:
+        effect = Deliver("id", _TRANSACTION, "default", "Completed", datetime.now(UTC), (_plan(),))
         began = time.perf_counter()
         await assemble(blobs, effect, COMMITS_IN_FLIGHT)
-        product = time.perf_counter() - began
-    assert settings.blob_connection_string is not None
-    client = BlobServiceClient.from_connection_string(
-        settings.blob_connection_string.get_secret_value(), api_version=settings.blob_api_version
-    )
-    async with client:
-        return product, await _bare(client, settings.blob_container)
+        return time.perf_counter() - began
+
+    return _staged(machine, work)
 
 
-async def _stage(blobs: AzureBlobs, transaction: str) -> SeriesPlan:
-    slots = asyncio.Semaphore(AT_ONCE)
-    series = Series()
+def bare(machine: Machine) -> Figures:
+    """By the calls alone, with lists that were made before."""
 
-    async def one(ordinal: int) -> None:
-        name = part_name(transaction, _SERIES, part_of(ordinal, BLOCKS))
-        async with slots:
+    async def work(blobs: AzureBlobs, settings: ClientSettings) -> float:
+        assert settings.blob_connection_string is not None
+        connection_string = settings.blob_connection_string.get_secret_value()
+        version = settings.blob_api_version
+        async with BlobServiceClient.from_connection_string(connection_string, api_version=version) as client:
+            return await _bare(client, settings.blob_container)
+
+    return _staged(machine, work)
+
+
+def _staged(machine: Machine, work: Callable[[AzureBlobs, ClientSettings], Awaitable[float]]) -> Figures:
+    async def both(blobs: AzureBlobs, settings: ClientSettings) -> float:
+        async with blobs:
+            await _stage(blobs)
+            await asyncio.to_thread(machine.wait_quiet)
+            return await work(blobs, settings)
+
+    with world_of(machine) as world:
+        return {"seconds": asyncio.run(both(world.blobs(), world.settings))}
+
+
+async def _stage(blobs: AzureBlobs) -> None:
+    numbered = iter(range(1, BLOCKS + 1))
+
+    async def worker() -> None:
+        for ordinal in numbered:
+            name = part_name(_TRANSACTION, _SERIES, part_of(ordinal, BLOCKS))
             await blobs.stage_block(name, _block(ordinal), [_body(ordinal)])
 
-    for first in range(1, BLOCKS + 1, 1_000):
-        await asyncio.gather(*map(one, range(first, first + 1_000)))
+    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+
+
+def _plan() -> SeriesPlan:
+    series = Series()
     for ordinal in range(1, BLOCKS + 1):
         crc = hex16(_block(ordinal).crc64)
         series, _ = take(series, Staged(_SERIES, ordinal, 1, BLOCKS, (len(_body(ordinal)),), (crc,), (crc,)))
@@ -82,13 +99,13 @@ async def _bare(client: BlobServiceClient, container: str) -> float:
     ]
 
     async def one(part: int) -> None:
-        blob = client.get_blob_client(container, part_name("bare", _SERIES, part))
+        blob = client.get_blob_client(container, part_name(_TRANSACTION, _SERIES, part))
         async with slots:
             await blob.get_block_list("uncommitted")
             await blob.commit_block_list(lists[part])
 
     began = time.perf_counter()
-    await asyncio.gather(*map(one, range(len(lists))))
+    await asyncio.gather(*(one(part) for part in range(len(lists))))
     return time.perf_counter() - began
 
 

@@ -3,72 +3,136 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Final
 
-Scenario = dict[str, list[dict[str, float]]]
-"""Side by side what is compared: for each the figures of every round."""
+from benchmarks.aims import COMPARISONS, CORES, Comparison, Round
 
-_UNITS = {
+Scenario = list[Round]
+"""What was measured side by side, round by round."""
+
+_UNITS: Final = {
     "mb_per_s": "MB/s",
     "payloads_per_s": "payloads/s",
-    "cpu_s_per_gib": "CPU s/GiB",
-    "cpu_us_per_payload": "CPU µs/payload",
-    "peak_rss_mib": "peak RSS MiB",
     "requests_per_payload": "requests/payload",
     "seconds": "s",
+    "peak_rss_mib": "peak RSS MiB",
+    "itself_cpu_s_per_gib": "own CPU s/GiB",
+    "rabbitmq_cpu_s_per_gib": "RabbitMQ",
+    "storage_cpu_s_per_gib": "storage",
+    "kafka_cpu_s_per_gib": "Kafka",
+    "together_cpu_s_per_gib": "together",
+    "itself_cpu_us_per_payload": "own CPU µs/payload",
+    "rabbitmq_cpu_us_per_payload": "RabbitMQ",
+    "storage_cpu_us_per_payload": "storage",
+    "kafka_cpu_us_per_payload": "Kafka",
+    "together_cpu_us_per_payload": "together",
+    "cores": "cores in use",
 }
-_TITLES = {
+_PER_GIB: Final = tuple(key for key in _UNITS if key.endswith("per_gib"))
+_PER_PAYLOAD: Final = tuple(key for key in _UNITS if key.endswith("cpu_us_per_payload"))
+_COLUMNS: Final = {
+    "azurite": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
+    "sink": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
+    "small": ("payloads_per_s", "requests_per_payload", "peak_rss_mib", *_PER_PAYLOAD, "cores"),
+    "sweep": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
+    "commit": ("seconds",),
+}
+_TITLES: Final = {
     "azurite": "8 payloads of 250 MB into Azurite",
-    "sink": "16 payloads of 250 MB into a service that keeps nothing",
+    "sink": "8 payloads of 250 MB into a service that keeps nothing",
     "small": "50,000 payloads of 1 KiB from four producers",
     "sweep": "Payloads of one size each, 512 MiB together, into Azurite",
     "commit": "Committing a series of 50,000 blocks",
 }
-_PACKAGES = ("aio-pika", "aiokafka", "azure-storage-blob", "awscrt", "pamqp")
+_PACKAGES: Final = ("aio-pika", "aiokafka", "azure-storage-blob", "awscrt", "pamqp")
 
 
 def as_text(name: str, scenario: Scenario) -> str:
     """For a terminal."""
     lines = [_TITLES[name]]
-    for side, rounds in scenario.items():
-        lines.append(f"  {side}: " + ", ".join(f"{_figure(rounds, key)} {_UNITS[key]}" for key in rounds[0]))
+    for side, rounds in _by_side(scenario).items():
+        lines.append(
+            f"  {side}: " + ", ".join(f"{_figure(rounds, key)} {_UNITS[key]}" for key in _columns(name, rounds))
+        )
+    lines += [f"  {text}: {value} {wanted}" for text, value, wanted in _compared(name, scenario)]
     return "\n".join(lines)
 
 
-def as_markdown(measured: Mapping[str, Scenario], rounds: int) -> str:
+def as_markdown(measured: Mapping[str, Scenario]) -> str:
     """The page."""
+    rounds = len(next(iter(measured.values())))
     lines = [
         "# Performance",
         "",
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: the median of {rounds} rounds, in parentheses the "
-        "lowest and the highest. What stands in one table was measured in the same rounds, on the same machine, one "
-        "after the other. Loopback, single-node brokers and the emulator: ratios tell more than rates.",
+        "lowest and the highest. What stands in one table was measured in the same rounds, one after the other, each "
+        "round beginning with another line; a ratio is the median of the ratios of the rounds. Loopback, single-node "
+        "brokers and the emulator: ratios tell more than rates.",
         "",
         f"Machine: {_processor()}, {platform.system()} {platform.release()}, Python {platform.python_version()}. "
         + ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
-        + ".",
+        + f". The brokers, the storage and what is measured share the {CORES} cores.",
     ]
     for name, scenario in measured.items():
-        keys = list(dict.fromkeys(key for each in scenario.values() for key in each[0]))
-        lines += ["", f"## {_TITLES[name]}", "", "| | " + " | ".join(_UNITS[key] for key in keys) + " |"]
-        lines.append("|---" * (len(keys) + 1) + "|")
-        for side, each in scenario.items():
-            cells = (_figure(each, key) if key in each[0] else "" for key in keys)
-            lines.append(f"| {side} | " + " | ".join(cells) + " |")
+        by_side = _by_side(scenario)
+        keys = _columns(name, [figures for each in by_side.values() for figures in each])
+        lines += ["", f"## {_TITLES[name]}", "", *_table(["", *(_UNITS[key] for key in keys)])]
+        for side, each in by_side.items():
+            lines.append(_row([side, *(_figure(each, key) if key in each[0] else "" for key in keys)]))
+        lines += ["", *_table(["compared in each round", "found", "wanted"])]
+        lines += [_row(each) for each in _compared(name, scenario)]
     return "\n".join(lines) + "\n"
 
 
-def _figure(rounds: list[dict[str, float]], key: str) -> str:
-    values = sorted(each[key] for each in rounds)
-    return f"{_short(median(values))} ({_short(values[0])}-{_short(values[-1])})"
+def _by_side(scenario: Scenario) -> dict[str, list[Mapping[str, float]]]:
+    return {side: [found[side] for found in scenario] for side in scenario[0]}
+
+
+def _columns(name: str, rounds: Sequence[Mapping[str, float]]) -> list[str]:
+    return [key for key in _COLUMNS[name] if any(key in figures for figures in rounds)]
+
+
+def _compared(name: str, scenario: Scenario) -> list[tuple[str, str, str]]:
+    """Text, figure, and what was wanted; without those whose sides were not measured."""
+    found = []
+    for comparison in COMPARISONS[name]:
+        try:
+            values = [comparison.of(each) for each in scenario]
+        except KeyError:
+            continue
+        unit = f" {comparison.unit}" if comparison.unit else ""
+        found.append((comparison.text, f"{_spread(values)}{unit}", _judged(comparison, median(values))))
+    return found
+
+
+def _judged(comparison: Comparison, value: float) -> str:
+    met = comparison.met(value)
+    return "" if met is None else f"{comparison.wanted()}: {'met' if met else 'not met'}"
+
+
+def _table(heads: Sequence[str]) -> list[str]:
+    return [_row(heads), "|---" * len(heads) + "|"]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _figure(rounds: Sequence[Mapping[str, float]], key: str) -> str:
+    return _spread([each[key] for each in rounds])
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{_short(median(values))} ({_short(min(values))}-{_short(max(values))})"
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _processor() -> str:
