@@ -15,7 +15,7 @@ from benchmarks.aims import COMPARISONS, CORES, Comparison, Round
 Scenario = list[Round]
 """What was measured side by side, round by round."""
 
-_UNITS: Final = {
+FIGURES: Final = {
     "mb_per_s": "MB/s",
     "payloads_per_s": "payloads/s",
     "requests_per_payload": "requests/payload",
@@ -33,8 +33,8 @@ _UNITS: Final = {
     "together_cpu_us_per_payload": "together",
     "cores": "cores in use",
 }
-_PER_GIB: Final = tuple(key for key in _UNITS if key.endswith("per_gib"))
-_PER_PAYLOAD: Final = tuple(key for key in _UNITS if key.endswith("cpu_us_per_payload"))
+_PER_GIB: Final = tuple(key for key in FIGURES if key.endswith("per_gib"))
+_PER_PAYLOAD: Final = tuple(key for key in FIGURES if key.endswith("cpu_us_per_payload"))
 _COLUMNS: Final = {
     "azurite": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
     "sink": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
@@ -57,7 +57,7 @@ def as_text(name: str, scenario: Scenario) -> str:
     lines = [_TITLES[name]]
     for side, rounds in _by_side(scenario).items():
         lines.append(
-            f"  {side}: " + ", ".join(f"{_figure(rounds, key)} {_UNITS[key]}" for key in _columns(name, rounds))
+            f"  {side}: " + ", ".join(f"{_figure(rounds, key)} {FIGURES[key]}" for key in _columns(name, rounds))
         )
     lines += [f"  {text}: {value} {wanted}" for text, value, wanted in _compared(name, scenario)]
     return "\n".join(lines)
@@ -81,7 +81,7 @@ def as_markdown(measured: Mapping[str, Scenario]) -> str:
     for name, scenario in measured.items():
         by_side = _by_side(scenario)
         keys = _columns(name, [figures for each in by_side.values() for figures in each])
-        lines += ["", f"## {_TITLES[name]}", "", *_table(["", *(_UNITS[key] for key in keys)])]
+        lines += ["", f"## {_TITLES[name]}", "", *_table(["", *(FIGURES[key] for key in keys)])]
         for side, each in by_side.items():
             lines.append(_row([side, *(_figure(each, key) if key in each[0] else "" for key in keys)]))
         lines += ["", *_table(["compared in each round", "found", "wanted"])]
