@@ -85,7 +85,8 @@ async def until_staged(world: World, payloads: int) -> Progress:
             for records in (await consumer.getmany(timeout_ms=100)).values():
                 for record in records:
                     event = decode(record.value)
-                    assert isinstance(event, PayloadsStaged), event
+                    if not isinstance(event, PayloadsStaged):
+                        continue  # how far bridges have come, which they say every few seconds
                     progress.payloads += sum(fact.count for fact in event.staged)
                     progress.blocks += sum(max(1, len(fact.blocks)) for fact in event.staged)
                     progress.last_s = max(progress.last_s, record.timestamp / 1000)
