@@ -164,11 +164,19 @@ class RefusedBody(DroppedBody):
     def __init__(self, *, memory: Memory, proceed: Callable[[], None]) -> None:
         """Ask for the memory."""
         self._request = memory.request(REFUSAL_BYTES, proceed, buffers=False)
+        self._proceed = proceed
+        self._over = False
 
     def room(self) -> memoryview | None:
-        """The same memory each time, once the refusal may be held."""
-        return super().room() if self._request.grant is not None else None
+        """The same memory each time, once the refusal may be held, or need not be held any more."""
+        return super().room() if self._over or self._request.grant is not None else None
 
     def release(self) -> None:
-        """The refusal is announced, or given up."""
+        """The refusal is announced, or given up; again is harmless."""
+        if self._over:
+            return
+        self._over = True
         self._request.cancel()
+        if self._request.grant is None:
+            # Nobody will grant it any more, and the lane reads nothing until it is told to.
+            self._proceed()

@@ -107,7 +107,21 @@ def test_refusals_are_held_within_the_limit_too(monkeypatch: pytest.MonkeyPatch)
     assert second.room() is None
     second.release()  # its lane is gone, or it was announced all the same
     first.release()
-    assert calls == [3]
+    assert calls == [2, 3]
     assert third.room() is not None
     third.release()
+    assert memory.held_bytes == 0
+
+
+def test_a_refusal_that_is_announced_before_there_is_memory_for_it_lets_the_lane_go_on() -> None:
+    memory, calls = Memory(inflow_module.REFUSAL_BYTES), list[int]()
+    first = RefusedBody(memory=memory, proceed=lambda: calls.append(1))
+    second = RefusedBody(memory=memory, proceed=lambda: calls.append(2))
+    assert second.room() is None
+    second.release()
+    assert calls == [2]
+    assert second.room() is not None
+    second.release()
+    first.release()
+    assert calls == [2]
     assert memory.held_bytes == 0
