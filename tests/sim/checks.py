@@ -1,4 +1,4 @@
-"""What must hold in a world, whatever happened: looked at when it happens, and when nothing more happens.
+"""What must hold in a world while it runs, looked at when it happens.
 
 The checks see what somebody outside sees: messages and acknowledgements on the broker, records of the topics, blobs.
 They do not ask the product what it thinks.
@@ -12,14 +12,21 @@ import msgspec
 
 from bridge import topology
 from bridge.checksums import crc64, hex16
-from bridge.contract.events import Delivered, HeaderReceived, PayloadsStaged
-from bridge.contract.outbound import CloudEvent, Outcome, Told
+from bridge.contract.events import Command, Delivered, HeaderReceived, PayloadsStaged
+from bridge.contract.outbound import CloudEvent, Outcome
+from bridge.contract.outbound import Told as Marker
 from bridge.layout import OUTCOME_BLOB, TOLD_BLOB, PartName
 from streams.record import Record
 from tests.sim.installation import Installation
 from tests.sim.kafka import Log
 from tests.sim.rabbit import Message
-from tests.sim.workload import Plan, Sent, Workload
+from tests.sim.reference import Told
+from tests.sim.results import Results
+from tests.sim.tracker import Tracker
+from tests.sim.workload import Sent, Workload
+from tests.sim.world import EPOCH
+
+FINAL = ("completed", "failed", "abandoned")
 
 
 class Checks:
@@ -27,48 +34,81 @@ class Checks:
 
     def __init__(self, installation: Installation, workload: Workload) -> None:
         self.world = installation.world
-        self._installation = installation
-        self._storage = installation.storage
-        self._plans = workload.plans
+        self.plans = workload.plans
+        self.storage = installation.storage
+        self.results = Results(self.world, self.storage)
+        self.heard: dict[str, Told] = {}
+        """What the log says of each transaction."""
         self.outcomes: dict[str, Outcome] = {}
-        self._outcome_bodies: dict[str, bytes] = {}
-        self.told: dict[str, Told] = {}
+        self.told: dict[str, Marker] = {}
         self.delivered: dict[str, Delivered] = {}
+        self.orphans: dict[str, CloudEvent] = {}
         self._notices: dict[str, dict[str, bytes]] = {}
         """Transaction -> id -> body of everything that was told of its outcome."""
-        self._headers: dict[str, str] = {}
-        """Digest of the header that was first in the log."""
         self._facts: set[tuple[str, str, int, int, str]] = set()
         """Transaction, series, ordinal, total count, CRC-64 of what the log tells."""
-        self.first: dict[tuple[str, str, int], str] = {}
-        """Transaction, series, ordinal -> CRC-64 of the first fact that counts."""
         for log in installation.kafka.events:
             log.on_append = self._event
+        for log in installation.kafka.parked:
+            log.on_append = self._parked
         installation.storage.on_change = self._changed
         installation.rabbit.on_ack = self._acked
         installation.rabbit.on_notice = self._noticed
         installation.rabbit.on_rejected = self._rejected
+        installation.on_recovered = self._recovered
 
     # Facts
 
-    def _event(self, log: Log, record: Record, said: object) -> None:
+    def _event(self, _log: Log, record: Record, said: object) -> None:
+        if isinstance(said, PayloadsStaged | HeaderReceived | Command):
+            told = self.heard.get(said.transaction)
+            if told is None:
+                if isinstance(said, Command):
+                    return  # nothing comes into being by it
+                created_s = (record.at - EPOCH).total_seconds()
+                told = self.heard[said.transaction] = Told(created_s, record.offset)
+            told.hear(said, record)
         if isinstance(said, PayloadsStaged):
             for staged in said.staged:
                 for place, crc in enumerate(staged.crc64s):
+                    content = crc if staged.sizes[place] else ""
                     ordinal = staged.first + place
-                    crc = crc if staged.sizes[place] else ""
-                    self._facts.add((said.transaction, staged.series, ordinal, staged.total_count, crc))
-        elif isinstance(said, HeaderReceived):
-            self._headers.setdefault(said.transaction, said.digest)
+                    self._facts.add((said.transaction, staged.series, ordinal, staged.total_count, content))
         elif isinstance(said, Delivered):
-            outcome = self.outcomes.get(said.transaction)
-            self.world.require(outcome is not None, "I2", f"{said.transaction} is delivered and has no outcome")
-            assert outcome is not None
-            self.world.require(
-                outcome.outcome == said.outcome, "I2", f"{said.transaction} is {outcome.outcome}, said {said.outcome}"
-            )
-            self.world.require(said.transaction in self.told, "I5", f"{said.transaction} is delivered and was not told")
-            self.delivered[said.transaction] = said
+            self._delivered(said)
+
+    def _delivered(self, said: Delivered) -> None:
+        name = said.transaction
+        outcome = self.outcomes.get(name)
+        if outcome is None:
+            self.world.violate(f"I2: {name} is delivered and has no outcome")
+        same = (outcome.outcome, self.storage.etag(f"{name}/{OUTCOME_BLOB}")) == (said.outcome, said.outcome_etag)
+        self.world.require(same, "I2", f"{name} is {outcome.outcome}, the log says {said.outcome} {said.outcome_etag}")
+        self.world.require(name in self.told, "I5", f"{name} is delivered and was not told")
+        self.delivered[name] = said
+
+    def _parked(self, _log: Log, _record: Record, said: object) -> None:
+        self.world.violate(f"I4: a record was parked: {said}")
+
+    def _recovered(self, tracker: Tracker, partition: int) -> None:
+        """I8: what an owner recovers holds everything that is before the committed offset."""
+        committed = tracker.group.committed.get(partition, 0)
+        kept: dict[str, set[tuple[str, int]]] = {}
+        settled: set[str] = set()
+        for key, row in tracker.rows.items():
+            transaction = key.partition("/")[0]
+            if row["kind"] == "staged":
+                fact = row["fact"]
+                first, series = fact["first"], fact["series"]
+                kept.setdefault(transaction, set()).update((series, first + at) for at in range(fact["count"]))
+            elif row["kind"] in ("outcome", "decision", "command"):
+                settled.add(transaction)
+        for transaction, told in self.heard.items():
+            mine = tracker.topics.partition_of(transaction) == partition
+            if mine and transaction not in settled and not told.contradictions and transaction not in self.delivered:
+                wanted = {at for at, offset in told.since.items() if offset < committed}
+                lost = wanted - kept.get(transaction, set())
+                self.world.require(not lost, "I8", f"{transaction} is recovered without {sorted(lost)}")
 
     # Messages
 
@@ -76,18 +116,22 @@ class Checks:
         sent: Any = message.published
         assert isinstance(sent, Sent)
         sent.acked += 1
-        plan = sent.plan
+        name = sent.plan.id
+        self.world.require(sent.valid, "I4", f"a message of {name} that must be refused was accepted")
         if sent.series is None:
-            self.world.require(plan.id in self._headers, "I3", f"a header of {plan.id} is acknowledged without a fact")
+            told = self.heard.get(name)
+            fact = told is not None and told.header is not None
+            self.world.require(fact, "I3", f"a header of {name} is acknowledged without a fact")
             return
-        crc = hex16(crc64([sent.body])) if sent.body else ""
-        fact = plan.id, sent.series, sent.ordinal, sent.total, crc
-        self.world.require(fact in self._facts, "I3", f"{fact} is acknowledged without a fact")
+        content = hex16(crc64([sent.body])) if sent.body else ""
+        said = name, sent.series, sent.ordinal, sent.total, content
+        self.world.require(said in self._facts, "I3", f"{said} is acknowledged without a fact")
 
     def _rejected(self, message: Message) -> None:
         sent: Any = message.published
         sent.rejected += 1
-        self.world.require(not sent.valid, "I4", f"a message of {sent.plan.id} that is right was rejected")
+        if sent.valid and not message.too_often:
+            self.world.violate(f"I4: a message of {sent.plan.id} that is right was rejected")
 
     # Storage
 
@@ -96,112 +140,58 @@ class Checks:
         if what == "write" and rest == OUTCOME_BLOB:
             self._decided(transaction, said)
         elif what == "write" and rest == TOLD_BLOB:
-            self._marked(transaction, msgspec.json.decode(said, type=Told))
-        elif what == "delete":
-            outcome = self.outcomes.get(transaction)
-            listed = outcome is not None and any(
-                part.uri == self._storage.uri(name) and part.etag == said
-                for series in outcome.series
-                for part in series.parts
-            )
-            self.world.require(not listed, "I6", f"{name} is in an outcome and was deleted")
-        elif what == "commit":
-            outcome = self.outcomes.get(transaction)
-            if outcome is not None:
-                for series in outcome.series:
-                    for part in series.parts:
-                        self.world.require(
-                            part.uri != self._storage.uri(name), "I1", f"{name} was written over after the outcome"
-                        )
+            self._marked(transaction, msgspec.json.decode(said, type=Marker))
+        elif what in ("delete", "commit") and (outcome := self.outcomes.get(transaction)) is not None:
+            uri = self.storage.uri(name)
+            listed = {part.uri: part.etag for series in outcome.series for part in series.parts}
+            if what == "delete":
+                self.world.require(listed.get(uri) != said, "I6", f"{name} is in an outcome and was deleted")
+            else:
+                self.world.require(uri not in listed, "I1", f"{name} was written over after the outcome")
 
     def _decided(self, transaction: str, body: bytes) -> None:
-        before = self._outcome_bodies.get(transaction)
-        self.world.require(before is None, "I2", f"{transaction} has a second outcome: {body!r} after {before!r}")
+        before = self.outcomes.get(transaction)
         outcome = msgspec.json.decode(body, type=Outcome)
-        self._outcome_bodies[transaction] = body
-        self.outcomes[transaction] = outcome
         self.world.note("outcome", transaction, outcome.outcome, outcome.problem and outcome.problem.code)
-        if outcome.outcome == "Completed":
-            self._whole(self._plans[transaction], outcome)
+        self.world.require(before is None, "I2", f"{transaction} has a second outcome: {outcome} after {before}")
+        self.outcomes[transaction] = outcome
+        self.results.decided(self.plans[transaction], self.heard[transaction], outcome)
 
-    def _whole(self, plan: Plan, outcome: Outcome) -> None:
-        """I1: every byte of a result is what was sent."""
-        names = [series.series_type for series in outcome.series]
-        self.world.require(names == list(plan.totals), "I1", f"{plan.id} has the series {names}")
-        for series in outcome.series:
-            total = plan.totals[series.series_type]
-            found = b""
-            for part in series.parts:
-                name = part.uri.removeprefix(self._storage.uri(""))
-                body = self._storage.body(name)
-                self.world.require(
-                    body is not None and self._storage.etag(name) == part.etag, "I6", f"{name} is not as listed"
-                )
-                assert body is not None
-                found += body
-            wanted = b"".join(plan.bodies[series.series_type, ordinal] for ordinal in range(1, total + 1))
-            self.world.require(
-                found == wanted and series.total_count == total and series.bytes == len(wanted),
-                "I1",
-                f"series {series.series_type} of {plan.id} has {found!r}, sent was {wanted!r}",
-            )
-
-    def _marked(self, transaction: str, told: Told) -> None:
+    def _marked(self, transaction: str, told: Marker) -> None:
         self.world.require(transaction not in self.told, "I5", f"{transaction} was marked as told twice")
-        self.world.require(
-            told.notification_id in self._notices.get(transaction, {}),
-            "I5",
-            f"{transaction} is marked as told, and nobody was",
-        )
+        known = self._notices.get(transaction, {})
+        self.world.require(told.notification_id in known, "I5", f"{transaction} is marked as told, and nobody was")
         self.told[transaction] = told
 
     # Notices
 
     def _noticed(self, queue: str, key: str, event: CloudEvent) -> None:
-        if queue != topology.NOTIFICATIONS or key.split(".")[1] not in ("completed", "failed", "abandoned"):
+        name = event.subject or ""
+        if queue == topology.ORPHANS:
+            self.orphans[name] = event
+        if queue != topology.NOTIFICATIONS or (kind := key.split(".")[1]) not in FINAL:
             return
-        transaction = event.subject or ""
-        outcome = self.outcomes.get(transaction)
-        self.world.require(outcome is not None, "I6", f"{transaction} is told and has no outcome")
-        assert outcome is not None
-        self.world.require(
-            key.split(".")[1] == outcome.outcome.lower(), "I2", f"{transaction} is {outcome.outcome}, told was {key}"
-        )
+        outcome = self.outcomes.get(name)
+        if outcome is None:
+            self.world.violate(f"I6: {name} is told and has no outcome")
+        self.world.require(kind == outcome.outcome.lower(), "I2", f"{name} is {outcome.outcome}, told was {key}")
+        self.results.readable(outcome)
+        self.results.orphans_first(outcome, self.heard[name], self.orphans.get(name))
         body = msgspec.json.encode(event)
-        known = self._notices.setdefault(transaction, {})
+        known = self._notices.setdefault(name, {})
         known.setdefault(event.id, body)
-        self.world.require(len(known) == 1, "I5", f"{transaction} was told under the ids {sorted(known)}")
-        self.world.require(known[event.id] == body, "I5", f"{transaction} was told in two ways")
+        self.world.require(len(known) == 1, "I5", f"{name} was told under the ids {sorted(known)}")
+        self.world.require(known[event.id] == body, "I5", f"{name} was told in two ways")
 
-    # When nothing happens any more
+    # For the end
 
-    def open(self) -> list[Plan]:
-        """Transactions that should have an end by now, and have none."""
-        return [plan for plan in self._plans.values() if plan.id not in self.delivered]
+    def open(self) -> list[str]:
+        """Transactions that somebody has heard of, and that have no end."""
+        return [name for name in self.plans if name in self.heard and name not in self.delivered]
 
     def left_over(self) -> list[str]:
         """Parts that no outcome lists; what is staged on a part that is committed is dropped by the service."""
-        listed = {part.uri for outcome in self.outcomes.values() for series in outcome.series for part in series.parts}
-        names = {*self._storage.names(), *self._storage.staged_names()}
-        return [name for name in sorted(names) if PartName.parse(name) and self._storage.uri(name) not in listed]
-
-    def at_rest(self) -> None:
-        """What must be true in the end."""
-        for plan in self._plans.values():
-            self.world.require(plan.id in self.outcomes, "I10", f"{plan.id} has no outcome")
-            self.world.require(plan.id in self.told, "I5", f"{plan.id} was never told")
-            outcome = self.outcomes[plan.id]
-            if plan.complete:
-                self.world.require(
-                    outcome.outcome == "Completed",
-                    "I9",
-                    f"{plan.id} was sent whole and in time, and is {outcome.outcome}: {outcome.problem}",
-                )
-            for sent in plan.sent:
-                self.world.require(
-                    sent.acked + sent.rejected == sent.copies,
-                    "I4",
-                    f"{sent.copies} copies of {sent.series}/{sent.ordinal} of {plan.id} were sent, "
-                    f"{sent.acked} acknowledged, {sent.rejected} rejected",
-                )
-        self.world.require(not (left := self.left_over()), "I13", f"left over of closed transactions: {left}")
+        outcomes = self.outcomes.values()
+        listed = {part.uri for outcome in outcomes for series in outcome.series for part in series.parts}
+        names = {*self.storage.names(), *self.storage.staged_names()}
+        return [name for name in sorted(names) if PartName.parse(name) and self.storage.uri(name) not in listed]

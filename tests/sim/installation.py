@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
@@ -75,6 +76,7 @@ class Installation:
         self.tracking = Group(world, "trackers", PARTITIONS, SESSION_S)
         self.delivering = Group(world, "deliveries", PARTITIONS, SESSION_S)
         self.static = static
+        self.on_recovered: Callable[[Tracker, int], None] = lambda _tracker, _partition: None
         self.processes: dict[str, Process] = {}
         """By slot: the one that runs there, or ran last."""
         self.stays_down: set[str] = set()
@@ -101,6 +103,11 @@ class Installation:
             process = self._delivery(name, slot)
         process.on_end = lambda _process, _why: self._ended(slot)
         self.processes[slot] = process
+
+    def start_for_good(self, slot: str) -> None:
+        """Start it, and again whenever it ends."""
+        self.stays_down.discard(slot)
+        self.start(slot)
 
     def running(self, kind: str) -> list[Process]:
         """Processes of a kind that live, frozen ones as well."""
@@ -138,6 +145,7 @@ class Installation:
             settings=settings()[1],
             policies=self.policies,
         )
+        tracker.on_recovered = lambda partition: self.on_recovered(tracker, partition)
         tracker.start(static=self.static)
         return tracker
 

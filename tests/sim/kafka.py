@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from aiokafka.errors import KafkaError, RequestTimedOutError
 
 from streams.record import Record
+from streams.topics import Topics
 from tests.sim.process import Process
 from tests.sim.world import Actor, World
 
@@ -118,6 +119,8 @@ class Trouble:
         """It arrives, and the producer is told that it may not have."""
         self.slow = 0.0
         """The connection to the leader stalls."""
+        self.commits_lost = 0.0
+        """A commit of offsets fails."""
 
 
 class Pipe(Actor):
@@ -196,7 +199,7 @@ class Kafka:
 
     def __init__(self, world: World, partitions: int) -> None:
         self.world = world
-        self.partitions = partitions
+        self.partition_of = Topics("brh", partitions).partition_of
         self.events = [Log(world, "events", number) for number in range(partitions)]
         self.deliveries = [Log(world, "deliveries", number) for number in range(partitions)]
         self.outcomes = [Log(world, "outcomes", number) for number in range(partitions)]

@@ -29,7 +29,7 @@ PUBLISH, CONFIRM = 41, 42
 class Message:
     """One message in a queue, or in hand of a channel."""
 
-    __slots__ = ("body", "id", "properties", "published", "returns", "routing_key")
+    __slots__ = ("body", "id", "properties", "published", "returns", "routing_key", "too_often")
 
     def __init__(
         self, number: int, properties: commands.Basic.Properties, body: bytes, routing_key: str, published: object
@@ -42,6 +42,7 @@ class Message:
         """What the producer meant by it."""
         self.returns = 0
         """How often it was given back."""
+        self.too_often = False
 
 
 class Queue(Actor):
@@ -176,6 +177,7 @@ class Channel(Actor):
         self.closed = True
         self.queue.channels.remove(self)
         for message in self.queue.put_back(list(self.unacked.values())):
+            message.too_often = True
             self.rabbit.put_aside(message)
         self.unacked.clear()
         self._mailbox.clear()

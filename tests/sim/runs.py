@@ -12,6 +12,7 @@ from tests.sim.checks import Checks
 from tests.sim.faults import Faults
 from tests.sim.installation import Installation
 from tests.sim.process import current, worlds
+from tests.sim.rest import at_rest
 from tests.sim.scaled import prepare
 from tests.sim.workload import Workload
 from tests.sim.world import Violation, World
@@ -65,7 +66,11 @@ def _run(world: World, ran: Ran) -> None:
         static=chance.random() < 0.5,
     )
     workload = Workload(
-        world, installation.rabbit, transactions=chance.choice((2, 4, 8)), spread_s=chance.choice((1.0, 60.0, 300.0))
+        world,
+        installation.rabbit,
+        installation.kafka,
+        transactions=chance.choice((2, 4, 8)),
+        spread_s=chance.choice((1.0, 60.0, 300.0)),
     )
     checks = Checks(installation, workload)
     faults = Faults(world, installation, workload)
@@ -75,13 +80,13 @@ def _run(world: World, ran: Ran) -> None:
     peace = world.steps + PEACE_STEPS_MAX
     while not (workload.done and not checks.open() and _idle(installation) and not checks.left_over()):
         if world.steps > peace:
-            checks.at_rest()
-            world.violate(f"I10: {[plan.id for plan in checks.open()]} have no end after {PEACE_STEPS_MAX} steps")
+            at_rest(checks)
+            world.violate(f"I10: {checks.open()} have no end after {PEACE_STEPS_MAX} steps")
         for _ in range(LOOK_STEPS):
             world.step()
         if world.violation is not None:
             return
-    checks.at_rest()
+    at_rest(checks)
     ran.outcomes.update(outcome.outcome for outcome in checks.outcomes.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from bridge.contract import events
@@ -82,6 +82,7 @@ class Tracker(Worker):
         self.shown = Table(self, kafka.transactions)
         self._settings = settings
         self.assembler = Assembler(self.rows, self.shown, self, lambda: self.assigned, settings, policies)
+        self.on_recovered: Callable[[int], None] = lambda _partition: None
         self._taking = False
         self.begin(self._clock())
 
@@ -129,6 +130,8 @@ class Tracker(Worker):
             for table in (self.rows, self.shown):
                 table.drop_ghosts()
             self.assembler.forget()
+            for partition in partitions:
+                self.on_recovered(partition)
 
     async def _clock(self) -> None:
         while True:

@@ -42,8 +42,6 @@ class Worker(Process):
         """Offset of the next record to take, of each partition that flows."""
         self.flowing = False
         self.outstanding = Outstanding()
-        self.commits_lost = 0.0
-        """How likely an offset commit fails."""
         for log in logs:
             log.readers.append(self)
 
@@ -61,9 +59,19 @@ class Worker(Process):
             log.readers.remove(self)
         self.group.silent(self.slot, self)
 
+    def leave(self) -> None:
+        """As SIGTERM does: `streams.worker` ends without a farewell to anybody but the group."""
+        self.end("stopped")
+        self.group.leave(self.slot, self)
+
     def freeze(self) -> None:
         super().freeze()
         self.group.silent(self.slot, self)
+
+    def thaw(self) -> None:
+        super().thaw()
+        if not self.group.is_member(self.slot, self):
+            self.unknown()
 
     def unknown(self) -> None:
         """The group does not know us: `streams.hardened` ends the process when it hears of it, some steps from now."""
@@ -160,7 +168,7 @@ class Worker(Process):
         return dict(self.positions)
 
     def _arrive(self, generation: int, offsets: dict[int, int]) -> None:
-        if self.world.happens(self.commits_lost):
+        if self.world.happens(self._trouble.commits_lost):
             self.world.fault("kafka commit lost")
         elif not self.group.commit(self.slot, self, generation, offsets):
             self.world.note(self.name, "may not commit", offsets)

@@ -1,0 +1,33 @@
+"""What must hold when nothing goes wrong any more, and everything has come to its end."""
+
+from __future__ import annotations
+
+from tests.sim.checks import Checks
+from tests.sim.plans import Plan
+
+
+def at_rest(checks: Checks) -> None:
+    """Raises Violation."""
+    world = checks.world
+    for plan in checks.plans.values():
+        if plan.id in checks.heard:
+            _ended(checks, plan)
+        for sent in plan.sent:
+            settled = sent.acked + sent.rejected
+            what = f"{sent.series}/{sent.ordinal} of {plan.id}"
+            world.require(settled == sent.copies, "I4", f"{sent.copies} copies of {what}, {settled} settled")
+    world.require(not (left := checks.left_over()), "I13", f"left over of closed transactions: {left}")
+
+
+def _ended(checks: Checks, plan: Plan) -> None:
+    """I5, I10: there is an outcome, it was told, and a transaction that nothing is wrong with is Completed."""
+    world, name = checks.world, plan.id
+    world.require(name in checks.outcomes, "I10", f"{name} has no outcome")
+    world.require(name in checks.told, "I5", f"{name} was never told")
+    outcome, told = checks.outcomes[name], checks.heard[name]
+    if outcome.outcome == "Completed" or checks.results.blocks_lost:
+        return
+    contradiction = bool(told.contradictions) or "cancel" in told.commands or bool(plan.never)
+    code = outcome.problem.code if outcome.problem else ""
+    late = code in ("no-header", "timeout")  # which was looked at when it was decided
+    world.require(contradiction or late, "I10", f"nothing was wrong with {name}, and it is {outcome.outcome} ({code})")
