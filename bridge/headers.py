@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bridge.contract.inbound import Rejected
+from bridge.contract.inbound import Rejected, RejectionCode
 from bridge.crash_points import crash_point
 from bridge.envelope import check_header, parse_header
 from bridge.frames import Body
@@ -17,6 +17,7 @@ from bridge.hold import HeldTooLong, Hold
 from bridge.inflow import RefusedBody, WholeBody
 from bridge.intake import Intake
 from bridge.lane import Incoming, LaneClosed
+from bridge.unreadable import Unreadable
 
 _log = structlog.get_logger()
 
@@ -52,6 +53,9 @@ class HeaderIntake(Intake):
             crash_point("bridge.header-published")
             incoming.lane.ack([incoming.tag])
             crash_point("bridge.header-acked")
+        except Unreadable as error:
+            why = f"the header that was accepted first cannot be read: {error}"
+            await self._refuse(queue, incoming, Rejected(RejectionCode.RECORD_UNREADABLE, why), release)
         except HeldTooLong as error:
             incoming.lane.abort(f"a header was {error}")
         except LaneClosed as error:

@@ -18,6 +18,7 @@ from bridge.contract import events
 from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, Tick, Watermark
 from bridge.contract.inbound import is_transaction_id
 from bridge.crash_points import crash_point
+from bridge.quoting import quoted
 from streams.partition import Partition
 from streams.record import MESSAGES, Record, facts_of, message_count
 from streams.recovery import closed, closed_until, recover
@@ -106,9 +107,11 @@ class Assembler:
         elif isinstance(event, Watermark):
             self._watermark(owned, event, record)
         elif not is_transaction_id(event.transaction):
-            self._outbox.park(record, f"{event.transaction!r} is no transaction id")
+            self._outbox.park(record, f"the transaction's id is {quoted(event.transaction)} (bad-transaction-id)")
         elif self._topics.partition_of(event.transaction) != record.partition:
-            self._outbox.park(record, f"transaction {event.transaction} does not belong to this partition")
+            self._outbox.park(record, f"transaction {event.transaction} belongs to another partition (misplaced)")
+        elif (why := owned.unreadable.get(event.transaction)) is not None:
+            self._outbox.park(record, f"a row of transaction {event.transaction} cannot be read: {why}")
         elif event.transaction not in owned.closed:
             self._facts(owned, event, record)
         elif isinstance(event, Delivered):

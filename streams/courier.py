@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 import structlog
 
@@ -22,6 +22,7 @@ from bridge.contract.outbound import Problem, SeriesResult, Stage, rfc3339
 from bridge.contract.outbound import Told as ToldRecord
 from bridge.crash_points import crash_point
 from bridge.notices import NoticesUnavailable
+from bridge.unreadable import Unreadable
 from streams.clean import clean
 from streams.commit import Assembled, Unassembled, assemble
 from streams.keep_alive import keep_alive
@@ -30,6 +31,10 @@ from streams.outcome import Decided, delivered, find_outcome, find_told, mark_to
 from streams.post import Post
 from streams.settings import DeliverySettings
 from tables.effects import Announce, Deliver, Effect, KeepAlive
+
+RECORD_UNREADABLE: Final = "record-unreadable"
+"""Of a transaction's records in storage one was written by a release that this one does not know, or by somebody else.
+It stays as it is, and nothing is decided beside it."""
 
 _log = structlog.get_logger()
 _Answer = TypeVar("_Answer", bound=Delivered | Told | None)
@@ -83,6 +88,8 @@ class Courier:
         except BlobsError as error:
             code = "storage-refused" if isinstance(error, BlobsRefused) else "storage-unavailable"
             problem = _problem(code, "Blob storage did not do its part", str(error), "assemble")
+        except Unreadable as error:
+            problem = _problem(RECORD_UNREADABLE, "A record in storage cannot be read", f"{error}.", "assemble")
         except NoticesUnavailable as error:
             problem = _problem("notification-unconfirmed", "The notification was not confirmed", str(error), "notify")
         except TimeoutError:

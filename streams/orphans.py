@@ -7,12 +7,17 @@ delivery that was not the first to decide; nobody is told of it.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from bridge.blobs import Blobs
 from bridge.contract.outbound import Orphaned, OrphanSeries, OutcomeCode
 from bridge.layout import ORPHANS_BLOB, record_name
+from bridge.unreadable import read
 from tables.effects import Deliver
+
+_decoder: Final = msgspec.json.Decoder(Orphaned)
 
 
 async def keep_orphans(blobs: Blobs, effect: Deliver) -> None:
@@ -38,6 +43,11 @@ async def keep_orphans(blobs: Blobs, effect: Deliver) -> None:
 
 
 async def find_orphans(blobs: Blobs, transaction: str) -> Orphaned | None:
-    """The record, if it is there. Raises BlobsError."""
+    """The record, if it is there. Raises BlobsError, Unreadable."""
     content = await blobs.read(record_name(transaction, ORPHANS_BLOB))
-    return msgspec.json.decode(content.body, type=Orphaned) if content else None
+    return read_orphans(content.body) if content else None
+
+
+def read_orphans(body: bytes) -> Orphaned:
+    """The record in a blob. Raises Unreadable."""
+    return read(_decoder, body)

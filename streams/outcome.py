@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from bridge.blobs import Blobs, Exists
 from bridge.contract.events import Delivered
@@ -19,6 +20,8 @@ from bridge.contract.inbound import Trace
 from bridge.contract.outbound import Outcome, OutcomeTimestamps, SeriesResult, Told, from_rfc3339, rfc3339
 from bridge.crash_points import crash_point
 from bridge.layout import OUTCOME_BLOB, TOLD_BLOB, record_name
+from bridge.quoting import quoted
+from bridge.unreadable import ReadCode, Unreadable, Version, read
 from tables.effects import Deliver
 
 _JSON = "application/json"
@@ -34,6 +37,12 @@ class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
     trace: Trace = Trace()
     orphans: bool = False
     """There is a record of orphans, to be told before the outcome."""
+    v: Version = UNSET
+
+
+_outcomes: Final = msgspec.json.Decoder(Outcome)
+_tolds: Final = msgspec.json.Decoder(Told)
+_audiences: Final = msgspec.json.Decoder(Audience)
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -45,17 +54,17 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 async def find_outcome(blobs: Blobs, transaction: str) -> Decided | None:
-    """The outcome of a transaction, if it has one. Raises BlobsError."""
+    """The outcome of a transaction, if it has one. Raises BlobsError, Unreadable."""
     content = await blobs.read(record_name(transaction, OUTCOME_BLOB))
     if content is None:
         return None
-    return Decided(msgspec.json.decode(content.body, type=Outcome), content.etag, _read_audience(content.metadata))
+    return Decided(read_outcome(content.body), content.etag, read_audience(content.metadata))
 
 
 async def write_outcome(
     blobs: Blobs, effect: Deliver, series: tuple[SeriesResult, ...], *, partial: bool = False
 ) -> Decided:
-    """Decide, unless somebody has decided: then what they wrote. Raises BlobsError."""
+    """Decide, unless somebody has decided: then what they wrote. Raises BlobsError, Unreadable."""
     name = record_name(effect.transaction, OUTCOME_BLOB)
     outcome = Outcome(
         transaction_id=effect.transaction,
@@ -84,13 +93,13 @@ async def write_outcome(
 
 
 async def find_told(blobs: Blobs, transaction: str) -> Told | None:
-    """The marker that the outcome was told, if it is there. Raises BlobsError."""
+    """The marker that the outcome was told, if it is there. Raises BlobsError, Unreadable."""
     content = await blobs.read(record_name(transaction, TOLD_BLOB))
-    return msgspec.json.decode(content.body, type=Told) if content else None
+    return read_told(content.body) if content else None
 
 
 async def mark_told(blobs: Blobs, transaction: str, told: Told) -> Told:
-    """Write the marker; when somebody was faster, theirs. Raises BlobsError."""
+    """Write the marker; when somebody was faster, theirs. Raises BlobsError, Unreadable."""
     written = await blobs.write_once(
         record_name(transaction, TOLD_BLOB), msgspec.json.encode(told), content_type=_JSON, metadata={}
     )
@@ -117,6 +126,33 @@ def _audience_text(audience: Audience) -> str:
     return base64.b64encode(msgspec.json.encode(audience)).decode()
 
 
-def _read_audience(metadata: Mapping[str, str]) -> Audience:
-    text = metadata.get(_AUDIENCE)
-    return msgspec.json.decode(base64.b64decode(text), type=Audience) if text else Audience()
+def read_outcome(body: bytes) -> Outcome:
+    """The document in a blob. Raises Unreadable."""
+    outcome = read(_outcomes, body)
+    _check_time(outcome.timestamps.completed)
+    return outcome
+
+
+def read_told(body: bytes) -> Told:
+    """The marker in a blob. Raises Unreadable."""
+    told = read(_tolds, body)
+    _check_time(told.told_at)
+    return told
+
+
+def read_audience(metadata: Mapping[str, str]) -> Audience:
+    """Who is to be told, as the document's metadata say. Raises Unreadable."""
+    try:
+        text = base64.b64decode(metadata.get(_AUDIENCE, ""), validate=True)
+    except ValueError as error:
+        raise Unreadable(ReadCode.UNREADABLE, f"its audience is no base64: {error}") from error
+    return read(_audiences, text) if text else Audience()
+
+
+def _check_time(text: str) -> None:
+    try:
+        if from_rfc3339(text).tzinfo is not None:
+            return
+    except ValueError:
+        pass
+    raise Unreadable(ReadCode.UNREADABLE, f"a time is {quoted(text)}, expected RFC 3339")

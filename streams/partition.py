@@ -25,6 +25,8 @@ class Partition:
         """Open ones."""
         self.keys: dict[str, list[str]] = {}
         """Of their rows."""
+        self.unreadable: dict[str, str] = {}
+        """Transactions with a row that this release cannot read, and why: what comes for them is put aside."""
         self.asked = Asked()
         self.shown_s: dict[str, float] = {}
         """When the readable row of a transaction was written last, in monotonic seconds."""

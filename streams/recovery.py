@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,12 +11,23 @@ import msgspec
 from msgspec.structs import replace
 
 from bridge.contract.outbound import Problem
+from bridge.unreadable import Unreadable, convert
 from streams.partition import Partition
 from streams.topics import Topics
 from tables import receipts
 from tables.policies import Policies
 from tables.rules import PROBLEMS_MAX
 from tables.transaction import FINAL, Transaction
+
+log = logging.getLogger(__name__)
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    """What of a readable row nothing else tells."""
+
+    duplicates: int
+    recoveries: int
+    problems: tuple[Problem, ...] = ()
 
 
 def recover(
@@ -31,7 +43,13 @@ def recover(
     owned = {partition: Partition() for partition in mine}
     for transaction_id, keys in _keys_by_transaction(rows, owned, topics).items():
         partition = owned[topics.partition_of(transaction_id)]
-        transaction = receipts.fold(transaction_id, (receipts.read(rows[key]) for key in keys), policies)
+        try:
+            transaction = receipts.fold(transaction_id, (receipts.read(rows[key]) for key in keys), policies)
+        except Unreadable as error:
+            # Without one of its facts it would be another transaction; the others must not wait for it.
+            log.warning("transaction %s is left alone, because a row of it cannot be read: %s", transaction_id, error)
+            partition.unreadable[transaction_id] = str(error)
+            continue
         partition.keys[transaction_id] = keys
         if transaction.state in FINAL:
             partition.close(transaction_id, closed_until(transaction, retention_s))
@@ -43,9 +61,15 @@ def recover(
 
 
 def closed(rows: Mapping[str, Any], transaction_id: str, policies: Policies) -> Transaction | None:
-    """A closed transaction, as far as the one row tells that is left of it; None when there is no outcome."""
+    """A closed transaction, as far as the one row tells that is left of it; None when there is none to be read."""
     row = rows.get(receipts.outcome_key(transaction_id))
-    return None if row is None else receipts.fold(transaction_id, [receipts.read(row)], policies)
+    if row is None:
+        return None
+    try:
+        return receipts.fold(transaction_id, [receipts.read(row)], policies)
+    except Unreadable as error:
+        log.warning("the outcome's row of %s cannot be read: %s", transaction_id, error)
+        return None
 
 
 def closed_until(transaction: Transaction, retention_s: float) -> datetime:
@@ -68,12 +92,23 @@ def _keys_by_transaction(rows: Mapping[str, Any], mine: Collection[int], topics:
 
 def _reminded(transaction: Transaction, shown: Mapping[str, Any] | None, now: datetime) -> Transaction:
     """With what only the readable row remembers: counters, and problems that have no row of their own."""
-    if shown is not None:
-        problems = msgspec.convert(shown.get("problems", ()), tuple[Problem, ...])
+    known = _remembered(transaction.id, shown) if shown is not None else None
+    if known is not None:
+        problems = (*known.problems, *(each for each in transaction.problems if each not in known.problems))
         transaction = replace(
             transaction,
-            duplicates=max(shown["duplicates"], transaction.duplicates),
-            recoveries=shown["recoveries"],
-            problems=(*problems, *(each for each in transaction.problems if each not in problems))[-PROBLEMS_MAX:],
+            duplicates=max(known.duplicates, transaction.duplicates),
+            recoveries=known.recoveries,
+            problems=problems[-PROBLEMS_MAX:],
         )
     return replace(transaction, recovered=now, recoveries=transaction.recoveries + 1)
+
+
+def _remembered(transaction_id: str, shown: Mapping[str, Any]) -> _Remembered | None:
+    try:
+        found: _Remembered = convert(shown, _Remembered)
+    except Unreadable as error:
+        # It is a view: what it alone remembers are counters, and it is written anew.
+        log.warning("the readable row of %s cannot be read and is not believed: %s", transaction_id, error)
+        return None
+    return found

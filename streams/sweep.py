@@ -23,6 +23,7 @@ from mode import Service
 from bridge.blobs import Blobs, BlobsError
 from bridge.contract.events import Delivered
 from bridge.crash_points import crash_point
+from bridge.unreadable import Unreadable
 from streams.at_once import at_once
 from streams.clean import clean, remove_result
 from streams.courier import Courier
@@ -160,7 +161,7 @@ class Sweeper(Service):
         try:
             async with asyncio.timeout(self._settings.delivery_attempt_s):
                 return await work(folder)
-        except (BlobsError, TimeoutError) as error:
+        except (BlobsError, TimeoutError, Unreadable) as error:
             _log.warning("not swept", transaction=folder.transaction, error=repr(error))
             return Counts(failed=1)
 

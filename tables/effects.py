@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
+from msgspec import UNSET
 
 from bridge.contract.events import OutcomeKind
 from bridge.contract.inbound import Header, Trace
 from bridge.contract.outbound import Problem, Ranges
-from bridge.unreadable import UNREADABLE
+from bridge.unreadable import Version, read
 
 EFFECT_MAX_BYTES: Final = 4 << 20
 """Of one record. No transaction reaches it: `tables.limits` bounds the parts of a plan, `tables.tiling` what is said
@@ -60,7 +61,11 @@ class OrphanSeries(msgspec.Struct, frozen=True, rename="camel"):
     ranges_truncated: bool
 
 
-class _Effect(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
+class _Versioned(msgspec.Struct, frozen=True, kw_only=True):
+    v: Version = UNSET
+
+
+class _Effect(_Versioned, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
     """A record of the deliveries topic; the tag names the class."""
 
     id: str
@@ -137,6 +142,7 @@ def digest_text(digest: int) -> str:
 
 
 _decoder: msgspec.json.Decoder[Effect] = msgspec.json.Decoder(Effect)
+_types: Final = frozenset(kind.__name__ for kind in get_args(Effect))
 _encoder = msgspec.json.Encoder()
 
 
@@ -146,8 +152,5 @@ def encode(effect: Effect) -> bytes:
 
 
 def decode(value: bytes) -> Effect:
-    """The effect in a Kafka record. Raises msgspec.DecodeError when it is none that this version knows."""
-    try:
-        return _decoder.decode(value)
-    except UNREADABLE as error:
-        raise msgspec.DecodeError(str(error)) from error
+    """The effect in a Kafka record. Raises Unreadable when it is none that this release knows."""
+    return read(_decoder, value, _types)

@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import reduce
 from hashlib import blake2b
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never, get_args
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
+from bridge.unreadable import Version, convert
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
 from tables.policies import DEFAULTS, Policies
 from tables.rules import Fact, advance, opened
@@ -28,7 +30,11 @@ Kept: TypeAlias = HeaderReceived | Staged | Delivered | Told | Command | Decisio
 """Facts that have a row; a refused delivery has none, because a new delivery repeats it."""
 
 
-class _Row(msgspec.Struct, frozen=True, tag_field="kind"):
+class _Versioned(msgspec.Struct, frozen=True, kw_only=True):
+    v: Version = UNSET
+
+
+class _Row(_Versioned, frozen=True, tag_field="kind"):
     offset: int
     at: datetime
 
@@ -76,6 +82,7 @@ class DecisionRow(_Row, frozen=True, tag="decision"):
 
 
 Row: TypeAlias = HeaderRow | StagedRow | OutcomeRow | ToldRow | CommandRow | DecisionRow
+_KINDS: Final = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Row))
 
 
 def key(transaction_id: str, fact: Fact) -> str | None:
@@ -158,8 +165,8 @@ def row(fact: Kept, offset: int, at: datetime, place: int = 0) -> dict[str, Any]
 
 
 def read(plain: Mapping[str, Any]) -> Row:
-    """The row in its JSON. Raises msgspec.ValidationError when it is none that this version knows."""
-    found: Row = msgspec.convert(plain, Row)
+    """The row in its JSON. Raises Unreadable when it is none that this release knows."""
+    found: Row = convert(plain, Row, _KINDS)
     return found
 
 

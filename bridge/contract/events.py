@@ -1,20 +1,22 @@
 """The facts on Kafka's events topic, keyed by transaction id.
 
 Values are JSON, so any topic viewer shows them. A fact is never taken back; the tracker folds them, in partition
-order, into what is known of a transaction. Decoding is strict: what does not fit is parked, not guessed at.
+order, into what is known of a transaction. Decoding is strict: what does not fit is parked, not guessed at. Other
+releases read them too (`bridge.unreadable`): a new kind gets a new name, a new meaning a new version.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
+from msgspec import UNSET
 
 from bridge.contract.inbound import TIMEOUT_MAX_S, TOTAL_COUNT_MAX, Header, Trace
 from bridge.contract.outbound import Problem
 from bridge.runs import RUN_MAX_BYTES, RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, is_aligned
-from bridge.unreadable import UNREADABLE
+from bridge.unreadable import Version, read
 
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=TOTAL_COUNT_MAX)]
 _Id = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
@@ -23,8 +25,10 @@ _Crc64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 OutcomeKind = Literal["Completed", "Failed", "Abandoned"]
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True, kw_only=True):
     """A record of the events topic; the tag names the class."""
+
+    v: Version = UNSET
 
 
 class HeaderReceived(Event, frozen=True):
@@ -185,6 +189,7 @@ def topic_name(namespace: str) -> str:
 
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_types: Final = frozenset(kind.__name__ for kind in get_args(AnyEvent))
 _encoder = msgspec.json.Encoder()
 
 
@@ -196,9 +201,6 @@ def encode(event: AnyEvent) -> bytes:
 def decode(value: bytes) -> AnyEvent:
     """The event in a Kafka record.
 
-    Raises msgspec.DecodeError (with the JSON path) when it is none that this version knows.
+    Raises Unreadable (with a code, and the JSON path) when it is none that this release knows.
     """
-    try:
-        return _decoder.decode(value)
-    except UNREADABLE as error:
-        raise msgspec.DecodeError(str(error)) from error
+    return read(_decoder, value, _types)

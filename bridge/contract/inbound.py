@@ -59,6 +59,8 @@ class RejectionCode(StrEnum):
     DIGEST_MISMATCH = "digest-mismatch"
     LENGTH_MISMATCH = "length-mismatch"
     TOO_MANY_SERIES = "too-many-series"
+    RECORD_UNREADABLE = "record-unreadable"
+    """The header that the transaction was accepted with is kept in storage, and is of a newer release."""
 
 
 class Rejected(msgspec.Struct, frozen=True):

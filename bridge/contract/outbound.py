@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from bridge.contract.inbound import SeriesSpec
+from bridge.unreadable import Version
 
 Stage = Literal["ingest", "await", "assemble", "notify"]
 Ranges = tuple[tuple[int, int], ...]
@@ -42,6 +43,12 @@ class OutcomeCode(StrEnum):
 
 class Public(msgspec.Struct, frozen=True, rename="camel"):
     """A document of the public interface: JSON with camelCase members, absent values as null."""
+
+
+class Document(Public, frozen=True, kw_only=True):
+    """A document that stays in storage, where other releases read it."""
+
+    v: Version = UNSET
 
 
 class Problem(Public, frozen=True):
@@ -98,7 +105,7 @@ class OutcomeTimestamps(Public, frozen=True):
     completed: str
 
 
-class Outcome(Public, frozen=True):
+class Outcome(Document, frozen=True):
     """`_outcome.json`: the one decision about a transaction."""
 
     transaction_id: str
@@ -111,7 +118,7 @@ class Outcome(Public, frozen=True):
     timestamps: OutcomeTimestamps
 
 
-class Told(Public, frozen=True):
+class Told(Document, frozen=True):
     """`_told.json`: the outcome was told to everybody who must hear it."""
 
     notification_id: str
@@ -158,7 +165,7 @@ class OrphanSeries(Public, frozen=True):
     ranges_truncated: bool
 
 
-class Orphaned(Public, frozen=True):
+class Orphaned(Document, frozen=True):
     """Data of `brh.transaction.orphaned.v1`: what came and is in no result; its blocks are removed."""
 
     transaction_id: str

@@ -20,10 +20,11 @@ from bridge.azure_blobs import AzureBlobs
 from bridge.blobs import Blobs, BlobsError
 from bridge.contract.outbound import Outcome
 from bridge.settings import load
+from bridge.unreadable import Unreadable
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import connected
 from streams.cli.download import Fetched, fetch_series, mismatch, target_of
-from streams.cli.errors import EXIT_NOT_FOUND, EXIT_NOT_READY, CliError, storage_failed
+from streams.cli.errors import EXIT_DATA_WRONG, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError, storage_failed
 from streams.outcome import find_outcome
 from streams.settings import ClientSettings
 
@@ -69,7 +70,11 @@ async def _fetch(settings: ClientSettings, transaction: str, folder: Path, as_js
 
 
 async def _completed(blobs: Blobs, api_url: str, transaction: str) -> Outcome:
-    decided = await find_outcome(blobs, transaction)
+    try:
+        decided = await find_outcome(blobs, transaction)
+    except Unreadable as error:
+        message, remedy = f"The outcome of {transaction} cannot be read: {error}", "Use the release that wrote it."
+        raise CliError(message, code="record-unreadable", remedy=remedy, exit_code=EXIT_DATA_WRONG) from error
     if decided is None:
         raise await _no_outcome(api_url, transaction)
     outcome = decided.outcome

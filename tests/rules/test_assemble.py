@@ -321,7 +321,7 @@ def test_what_cannot_be_understood_is_parked_and_changes_nothing(
 
 def test_a_record_of_another_partition_is_parked_and_changes_nothing(tracker: Tracker) -> None:
     record = tracker.tell(header(a=0), partition=OTHERS)
-    assert tracker.outbox.parked == [(record.offset, "transaction T1 does not belong to this partition")]
+    assert tracker.outbox.parked == [(record.offset, "transaction T1 belongs to another partition (misplaced)")]
     assert (tracker.rows, tracker.shown, tracker.asked()) == ({}, {}, 0)
 
 

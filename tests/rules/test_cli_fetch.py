@@ -159,7 +159,7 @@ def test_a_series_stays_in_its_folder(tmp_path: Path, name: str) -> None:
 
 def outcome(kind: Any, series: tuple[SeriesResult, ...] = ()) -> bytes:
     problem = Problem("timeout", "Too late", "Nothing came.", "await", "T") if kind != "Completed" else None
-    times = OutcomeTimestamps(None, None, "T")
+    times = OutcomeTimestamps(None, None, "2026-01-31T12:00:00.000Z")
     return msgspec.json.encode(Outcome("T1", "default", kind, False, "uri", series, problem, times))
 
 

@@ -41,6 +41,8 @@ HEADER_OF_HALF = json.dumps({"series": [{"type": "cashflows", "totalCount": 3}]}
 DEATH_HEADERS = [
     f"x-{which}-death-{what}".encode() for which in ("first", "last") for what in ("queue", "reason", "exchange")
 ]
+OTHERS = {RejectionCode.RECORD_UNREADABLE}
+"""It depends on what is in storage: see `tests/rules/test_versions.py`."""
 TOO_LARGE = bytes(PAYLOAD_MAX_BYTES + 1)
 Row = dict[str, Any]
 
@@ -538,7 +540,7 @@ def is_shown(world: World, half: str) -> bool:
 
 
 def test_the_scenario_has_every_code(scenario: Scenario) -> None:
-    assert {message.code for message in scenario.invalid.values()} == set(RejectionCode)
+    assert {message.code for message in scenario.invalid.values()} == set(RejectionCode) - OTHERS
     assert len(scenario.invalid) >= 200
 
 
