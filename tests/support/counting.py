@@ -10,121 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.support.counting_worker import Config, Kind, Worker
 from tests.support.world import free_port
 
-Kind = Literal["stock", "hardened"]
+_Seen = TypeVar("_Seen")
 PAYLOAD_MAX_BYTES = 1_000
 """What the changelog takes in one record."""
-
-
-class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker is told, as JSON in its environment."""
-
-    name: str
-    bootstrap: str
-    folder: str
-    web_port: int
-    kind: Kind
-    mode: str
-    partitions: int
-    layout: Literal["row a number", "row a key"]
-    """What a table row holds: one number for ever, or all numbers of a key, written anew with each."""
-    instance: str | None
-    session_s: float
-
-
-class Status(msgspec.Struct, frozen=True):
-    """What a worker says of itself, several times a second."""
-
-    ready: bool
-    partitions: list[int]
-    """Of the events, that the group has given to it."""
-    row_partitions: list[int]
-    """Of the rows that it has in memory."""
-
-
-class Worker:
-    """One process."""
-
-    def __init__(self, config: Config, env: dict[str, str]) -> None:
-        self.config = config
-        self.folder = Path(config.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._status = self.folder / "status.json"
-        self._status.unlink(missing_ok=True)
-        self._log = self.folder / "app.log"
-        argv = [sys.executable, "-m", "tests.support.counting_app", "worker", "-l", "info"]
-        own = {**env, "COUNTING": msgspec.json.encode(config).decode()}
-        self.began_s = time.monotonic()
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(argv, env=own, stdout=log, stderr=log)
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def status(self) -> Status | None:
-        try:
-            return msgspec.json.decode(self._status.read_bytes(), type=Status)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
-
-    def lines(self, name: str) -> list[str]:
-        """Of a file that the worker writes about what happened in it."""
-        path = self.folder / name
-        return path.read_text().splitlines() if path.exists() else []
-
-    async def ready(self, timeout_s: float = 60) -> float:
-        """Seconds from the start until tables are recovered and events flow."""
-        await self.until(lambda: (found := self.status()) is not None and found.ready, timeout_s, "ready")
-        return time.monotonic() - self.began_s
-
-    async def ended(self, timeout_s: float = 60) -> int:
-        """The exit code, when it ends by itself."""
-        await self.until(lambda: self.process.poll() is not None, timeout_s, "ended", alive=False)
-        return self.process.returncode
-
-    async def until(self, probe: Callable[[], object], timeout_s: float, what: str, *, alive: bool = True) -> None:
-        """Poll until the probe is true; fails with the log of the worker."""
-        deadline = time.monotonic() + timeout_s
-        while not probe():
-            if alive and self.process.poll() is not None:
-                raise AssertionError(f"ended with {self.process.returncode} before {what}:\n{self.log[-4000:]}")
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not {what} within {timeout_s:g} s:\n{self.log[-4000:]}")
-            await asyncio.sleep(0.02)
-
-    def touch(self, name: str) -> None:
-        """For a fault that waits for a file."""
-        (self.folder / name).touch()
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    async def stop(self, timeout_s: float = 30) -> int:
-        """SIGTERM; the exit code."""
-        self.signal(signal.SIGTERM)
-        return await self.ended(timeout_s)
-
-    async def kill(self) -> None:
-        """SIGKILL, also to one that is stopped."""
-        if self.process.poll() is None:
-            self.process.kill()
-            await self.ended()
 
 
 class Counting:
@@ -140,7 +42,7 @@ class Counting:
         partitions: int = 1,
         layout: Literal["row a number", "row a key"] = "row a number",
         static: bool = True,
-        session_s: float = 6,
+        session_s: float = 15,
     ) -> None:
         """`static`: workers have a stable name. `mode`: what goes wrong, by its name in `counting_faults`."""
         self.name = f"t{uuid4().hex[:10]}"
@@ -160,8 +62,8 @@ class Counting:
     def changelog(self) -> str:
         return f"{self.name}-rows-changelog"
 
-    async def prepare(self, events: int = 0) -> None:
-        """Create the topics, and send so many events."""
+    async def prepare(self) -> None:
+        """Create the topics."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
@@ -174,8 +76,6 @@ class Counting:
             )
         finally:
             await admin.close()
-        if events:
-            await self.send(range(events))
 
     async def send(self, numbers: Iterable[int], keys: int = 1) -> None:
         """Events with these numbers, over all partitions; `keys` a partition."""
@@ -188,10 +88,10 @@ class Counting:
                 acked.append(sending)
             await asyncio.gather(*acked)
 
-    def start(self, slot: int = 0, *, moved: bool = False, mode: str | None = None) -> Worker:
+    def start(self, slot: int = 0, *, moved: bool = False, **own: Any) -> Worker:
         """One more worker; one started again in the same slot is the same member, at another address if `moved`.
 
-        `mode` is that of this worker alone.
+        `own` are options of this worker alone.
         """
         if moved or slot not in self._ports:
             self._ports[slot] = free_port()
@@ -202,10 +102,20 @@ class Counting:
             web_port=self._ports[slot],
             partitions=self.partitions,
             instance=f"{self.name}-{slot}" if self._static else None,
-            **{**self._options, **({} if mode is None else {"mode": mode})},
+            **{**self._options, **own},
         )
         self.workers.append(Worker(config, dict(os.environ)))
         return self.workers[-1]
+
+    async def start_then_send(self, numbers: Iterable[int], **own: Any) -> Worker:
+        """A worker that has nothing to recover and gets events when it is ready.
+
+        Of those that wait when it starts stock Faust may lose any, which is a defect of its own.
+        """
+        worker = self.start(**own)
+        await worker.ready()
+        await self.send(numbers)
+        return worker
 
     async def close(self) -> None:
         """Kill what still runs."""
@@ -226,14 +136,29 @@ class Counting:
         return {number for value in last.values() if value for number in msgspec.json.decode(value)["numbers"]}
 
     async def wait_rows(self, wanted: set[int], timeout_s: float = 60) -> None:
-        async with asyncio.timeout(timeout_s):
-            while await self.rows() != wanted:
-                await asyncio.sleep(0.1)
+        """Until a worker would recover these numbers and no others."""
+        await self._wait(self.rows, lambda seen: seen == wanted, f"rows {wanted}", timeout_s)
 
     async def committed(self, partition: int = 0) -> int:
         """The offset that the group would go on from; 0 when there is none."""
         async with self._consumer(self.name) as consumer:
             return await consumer.committed(TopicPartition(self.events_topic, partition)) or 0
+
+    async def wait_committed(self, offset: int, timeout_s: float = 60) -> None:
+        """Until the group would go on from there, in partition 0."""
+        await self._wait(self.committed, lambda seen: seen >= offset, f"committed {offset}", timeout_s)
+
+    async def _wait(
+        self, look: Callable[[], Awaitable[_Seen]], fits: Callable[[_Seen], bool], wanted: str, timeout_s: float
+    ) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not fits(seen := await look()):
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"{worker.folder.name}:\n{worker.log[-4000:]}" for worker in self.workers)
+                raise AssertionError(
+                    f"{self._options['kind']}: {seen} and not {wanted} within {timeout_s:g} s; its workers:\n{logs}"
+                )
+            await asyncio.sleep(0.1)
 
     @asynccontextmanager
     async def _consumer(self, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:

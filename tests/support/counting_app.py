@@ -14,7 +14,7 @@ import msgspec
 
 from streams.hardened import HardenedApp, drop_ghosts
 from tests.support import counting_faults
-from tests.support.counting import Config, Status
+from tests.support.counting_worker import Config, Status
 
 config = msgspec.json.decode(os.environ["COUNTING"], type=Config)
 folder = Path(config.folder)

@@ -120,24 +120,43 @@ class SlowChangelog(Fault):
 
 
 class RowHeld(Fault):
-    """Rows do not leave before there is a file `release`; `held` says that one waits."""
+    """Rows do not leave before there is a file `release`; `held` has a line for each that was written.
+
+    Nothing is committed either, not even later: whoever takes the partition reads all events again, whatever stock
+    Faust would have committed before its rows, and this worker never comes back for it. Once there is a file `away`, it
+    takes no more events, though the client may have got some meanwhile.
+    """
 
     name = "row held"
+
+    @property
+    def away(self) -> bool:
+        return (self.folder / "away").exists()
 
     def install(self) -> None:
         send = AIOKafkaProducer.send
 
         async def held(producer: Any, topic: str, *args: Any, **kwargs: Any) -> Any:
             if topic.endswith("-changelog"):
-                self.write("held", "")
                 await self.file("release")
             return await send(producer, topic, *args, **kwargs)
 
+        async def never(consumer: Any, offsets: Any) -> None:
+            await self.file("never")
+
         AIOKafkaProducer.send = held
+        Consumer._commit = never
+
+    async def before(self, event: Any, number: int) -> None:
+        if self.away:
+            await self.file("never")
+
+    def after(self, event: Any, number: int) -> None:
+        self.write("held", number)
 
 
 class RowHeldAndCutOff(RowHeld):
-    """And once there is a file `cut off`, nothing reaches the group's coordinator, and the agent is slow."""
+    """And once it is away, nothing reaches the group's coordinator."""
 
     name = "row held and cut off"
 
@@ -146,15 +165,11 @@ class RowHeldAndCutOff(RowHeld):
         ask = GroupCoordinator._send_req
 
         async def asked(coordinator: Any, request: Any) -> Any:
-            if (self.folder / "cut off").exists():
+            if self.away:
                 raise KafkaConnectionError
             return await ask(coordinator, request)
 
         GroupCoordinator._send_req = asked
-
-    async def before(self, event: Any, number: int) -> None:
-        if (self.folder / "cut off").exists():
-            await self.file("never")
 
 
 class LateAck(Fault):
