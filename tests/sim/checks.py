@@ -36,7 +36,7 @@ class Checks:
         self.world = installation.world
         self.plans = workload.plans
         self.storage = installation.storage
-        self.results = Results(self.world, self.storage)
+        self.results = Results(self.world, self.storage, installation.limits)
         self.heard: dict[str, Told] = {}
         """What the log says of each transaction."""
         self.outcomes: dict[str, Outcome] = {}

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from tests.sim.bridge import SimBridge
 from tests.sim.installation import Installation
+from tests.sim.nights import DAY_S, Nights
 from tests.sim.process import Process
 from tests.sim.worker import Worker
 from tests.sim.workload import Workload
@@ -19,14 +20,17 @@ from tests.sim.world import World
 
 KINDS: Final = ("bridge", "tracker", "delivery")
 _T = TypeVar("_T")
+AWAY_MAX_S: Final = 13 * DAY_S
+"""All nights together: the events topic keeps records for 14 days, and what nobody has read by then is lost."""
 RARE, OFTEN, MOSTLY = 0.01, 0.1, 0.4
 
 
 class Faults:
     """Those of one run."""
 
-    def __init__(self, world: World, installation: Installation, workload: Workload) -> None:
+    def __init__(self, world: World, installation: Installation, workload: Workload, nights: Nights) -> None:
         self.world = world
+        self._nights = nights
         self._in = installation
         self._workload = workload
         chance = world.chance
@@ -58,6 +62,8 @@ class Faults:
             self._compact,
             self._storage_down,
             self._wrong_clock,
+            self._night,
+            self._workload.answer,
         ]
 
     def _rates(self) -> list[Callable[[float], None]]:
@@ -147,6 +153,15 @@ class Faults:
         if (process := self._one(self._pick(KINDS))) is not None:
             self.world.fault("process with a wrong clock")
             process.skew_s = self.world.chance.choice((-3_600.0, -5.0, 5.0, 3_600.0))
+
+    def _night(self) -> None:
+        for_s = self.world.chance.choice((600.0, 0.5 * DAY_S, DAY_S, 2.5 * DAY_S, 8 * DAY_S))
+        if self.world.now_s + for_s > AWAY_MAX_S:
+            return
+        if self.world.happens(0.5):
+            self._nights.suspended(for_s)
+        else:
+            self._nights.switched_off(for_s)
 
     # RabbitMQ
 

@@ -144,6 +144,13 @@ class Group:
         elif self._joined >= self.members.keys():
             self._complete()
 
+    def forget(self, slot: str) -> None:
+        """A member is gone for so long that nobody remembers it."""
+        if slot in self.members:
+            self._remove(slot)
+        if self._joined is not None and self._joined >= self.members.keys():
+            self._complete()
+
     def _remove(self, slot: str) -> None:
         member = self.members.pop(slot)
         self.assignment.pop(slot, None)

@@ -23,13 +23,14 @@ from tests.sim.world import World
 PARTITIONS: Final = 3
 SESSION_S: Final = 15.0
 SILENCE_S: Final = 40.0
-LIMITS: Final = Limits(header_s=120, idle_s=60, awaiting_s=400, completing_s=120, completing_max_s=4_000)
+SHORT: Final = Limits(header_s=120, idle_s=60, awaiting_s=400, completing_s=120, completing_max_s=4_000)
+LONG: Final = Limits(header_s=4 * 86_400, idle_s=600, awaiting_s=6 * 86_400, completing_s=120, completing_max_s=4_000)
 MEMORY_BYTES: Final = (9_000, 12_000, 100_000)
 """Of a bridge: a refusal alone takes 8 KiB."""
 
 
 @cache
-def settings() -> tuple[BridgeSettings, TrackerSettings, DeliverySettings]:
+def settings(dedupe_s: float = 14 * 86_400) -> tuple[BridgeSettings, TrackerSettings, DeliverySettings]:
     """Of all processes of every world."""
     bridge = BridgeSettings(
         _env_file=None,
@@ -47,6 +48,7 @@ def settings() -> tuple[BridgeSettings, TrackerSettings, DeliverySettings]:
         bridge_silence_s=SILENCE_S,
         redrive_interval_s=15,
         row_interval_s=1,
+        dedupe_retention_s=dedupe_s,
     )
     delivery = DeliverySettings(
         _env_file=None,
@@ -64,7 +66,17 @@ def settings() -> tuple[BridgeSettings, TrackerSettings, DeliverySettings]:
 class Installation:
     """Everything of one world."""
 
-    def __init__(self, world: World, *, bridges: int, trackers: int, deliveries: int, static: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        bridges: int,
+        trackers: int,
+        deliveries: int,
+        static: bool,
+        limits: Limits,
+        dedupe_s: float,
+    ) -> None:
         self.world = world
         self.kafka = Kafka(world, PARTITIONS)
         self.rabbit = Rabbit(world)
@@ -72,7 +84,9 @@ class Installation:
         self.weather = Weather()
         self.trouble = Trouble()
         self.topics = Topics("brh", PARTITIONS)
-        self.policies = Policies(LIMITS)
+        self.limits = limits
+        self.policies = Policies(limits)
+        self._dedupe_s = dedupe_s
         self.tracking = Group(world, "trackers", PARTITIONS, SESSION_S)
         self.delivering = Group(world, "deliveries", PARTITIONS, SESSION_S)
         self.static = static
@@ -142,7 +156,7 @@ class Installation:
             group=self.tracking,
             kafka=self.kafka,
             trouble=self.trouble,
-            settings=settings()[1],
+            settings=settings(self._dedupe_s)[1],
             policies=self.policies,
         )
         tracker.on_recovered = lambda partition: self.on_recovered(tracker, partition)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from bridge.contract.events import Command, HeaderReceived, PayloadsStaged, Staged
 from streams.record import Record
+from tests.sim.world import EPOCH
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Told:
     contradictions: set[str] = field(default_factory=set)
     """Codes."""
     commands: set[str] = field(default_factory=set)
+    complete_s: float | None = None
+    """When the last of it came."""
 
     @property
     def listed(self) -> set[str]:
@@ -51,6 +54,8 @@ class Told:
                 self._staged(staged, record.offset)
         elif isinstance(said, Command):
             self.commands.add(said.action)
+        if self.complete_s is None and self.complete:
+            self.complete_s = (record.at - EPOCH).total_seconds()
 
     def _header(self, said: HeaderReceived) -> None:
         if self.header is None:

@@ -29,5 +29,5 @@ def _ended(checks: Checks, plan: Plan) -> None:
         return
     contradiction = bool(told.contradictions) or "cancel" in told.commands or bool(plan.never)
     code = outcome.problem.code if outcome.problem else ""
-    late = code in ("no-header", "timeout")  # which was looked at when it was decided
+    late = code in ("no-header", "timeout", "completion-timeout")  # which was looked at when it was decided
     world.require(contradiction or late, "I10", f"nothing was wrong with {name}, and it is {outcome.outcome} ({code})")

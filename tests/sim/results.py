@@ -6,7 +6,7 @@ import msgspec
 
 from bridge.checksums import crc64, hex16
 from bridge.contract.outbound import CloudEvent, Orphaned, Outcome, SeriesResult
-from tests.sim.installation import LIMITS
+from tables.policies import Limits
 from tests.sim.plans import Plan, Sent
 from tests.sim.reference import Told
 from tests.sim.storage import Storage
@@ -14,14 +14,14 @@ from tests.sim.world import World
 
 TOLERANCE_S = 5.0
 """Between clocks of brokers."""
-TRUE_OF = {"cancelled": "cancel"}
 
 
 class Results:
     """Looks at outcomes."""
 
-    def __init__(self, world: World, storage: Storage) -> None:
+    def __init__(self, world: World, storage: Storage, limits: Limits) -> None:
         self.world = world
+        self._limits = limits
         self._storage = storage
         self.blocks_lost = False
         """Storage has dropped what nobody had committed for a week."""
@@ -34,7 +34,11 @@ class Results:
         problem = outcome.problem
         assert problem is not None
         code = problem.code
-        if outcome.outcome == "Failed" and code != "completion-timeout":
+        if code == "completion-timeout":
+            tried_s = self.world.now_s - (told.complete_s or 0.0)
+            long = told.complete_s is not None and tried_s > self._limits.completing_max_s - TOLERANCE_S
+            self.world.require(long, "I9", f"{plan.id} failed for {code} after {tried_s:.0f} s")
+        elif outcome.outcome == "Failed":
             true = code in told.contradictions and "keep first" not in plan.quirks
             self.world.require(true, "I2", f"{plan.id} failed for {code}, the log says {sorted(told.contradictions)}")
         elif code in ("no-header", "timeout"):
@@ -47,7 +51,7 @@ class Results:
         """Whether something that was needed was not in a queue when its time was over, or contradicts."""
         if plan.never or plan.contradicts or self.blocks_lost:
             return True
-        limit_s = LIMITS.header_s if code == "no-header" else LIMITS.awaiting_s
+        limit_s = self._limits.header_s if code == "no-header" else self._limits.awaiting_s
         wanted = [sent for sent in plan.sent if sent.needed and (code == "timeout" or sent.series is None)]
         return any(_is_late(sent, told.created_s + limit_s) for sent in wanted)
 

@@ -8,9 +8,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
+from tests.sim.asked import is_known, is_lost
 from tests.sim.checks import Checks
 from tests.sim.faults import Faults
-from tests.sim.installation import Installation
+from tests.sim.installation import LONG, SHORT, Installation
+from tests.sim.nights import DAY_S, Nights
 from tests.sim.process import current, worlds
 from tests.sim.rest import at_rest
 from tests.sim.scaled import prepare
@@ -20,6 +22,10 @@ from tests.sim.world import Violation, World
 PEACE_STEPS_MAX: Final = 400_000
 """Within which everything has to come to an end when nothing goes wrong any more."""
 LOOK_STEPS: Final = 64
+ANSWER_S: Final = 30.0
+"""How often producers look whether something has to be sent again."""
+DAYLIGHT_S: Final = 200.0
+"""Between two nights of a long wait: enough for bridges to come round and be believed."""
 
 
 @dataclass
@@ -34,6 +40,66 @@ class Ran:
     violation: str | None = None
 
 
+class Run:
+    """Everything of one seed."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        chance = world.chance
+        world.haste = chance.choice((0.001, 0.01, 0.05))
+        self._long = chance.random() < 0.15
+        self.installation = Installation(
+            world,
+            bridges=chance.choice((1, 2)),
+            trackers=chance.choice((1, 2, 3)),
+            deliveries=chance.choice((1, 2)),
+            static=chance.random() < 0.5,
+            limits=LONG if self._long else SHORT,
+            dedupe_s=chance.choice((14 * DAY_S, 14 * DAY_S, 14 * DAY_S, 300.0)),
+        )
+        self.installation.storage.keeps_staged = chance.random() < 0.3
+        self.workload = Workload(
+            world,
+            self.installation.rabbit,
+            self.installation.kafka,
+            transactions=chance.choice((2, 4, 8)),
+            spread_s=chance.choice((1.0, 60.0, 300.0)),
+        )
+        self.workload.lost = lambda *what: is_lost(self.installation, *what)
+        self.workload.known = lambda transaction: is_known(self.installation, transaction)
+        self.checks = Checks(self.installation, self.workload)
+        self._nights = Nights(self.installation, self.checks)
+        self.faults = Faults(world, self.installation, self.workload, self._nights)
+
+    def go(self) -> None:
+        """Until everything has come to its end. Raises Violation."""
+        world, checks = self.world, self.checks
+        while self.faults.go_on() and world.step() and world.violation is None:
+            pass
+        self.faults.end()
+        last_step = world.steps + PEACE_STEPS_MAX
+        answers_s, sleeps_s = world.now_s + ANSWER_S, world.now_s + DAYLIGHT_S
+        while world.violation is None and not self._at_rest():
+            if world.steps > last_step:
+                at_rest(checks)
+                world.violate(f"I10: {checks.open()} have no end after {PEACE_STEPS_MAX} steps")
+            for _ in range(LOOK_STEPS):
+                world.step()
+            if world.now_s > answers_s:
+                self.workload.answer()
+                answers_s = world.now_s + ANSWER_S
+            if self._long and world.now_s > sleeps_s:
+                self._nights.suspended(DAY_S / 3)
+                sleeps_s = world.now_s + DAYLIGHT_S
+        if world.violation is None:
+            at_rest(checks)
+
+    def _at_rest(self) -> bool:
+        queues = self.installation.rabbit.queues.values()
+        empty = all(not q.ready and not any(c.unacked for c in q.channels) for q in queues)
+        return empty and self.workload.done and not self.checks.open() and not self.checks.left_over()
+
+
 def run(seed: int, trace: TextIO | None = None) -> Ran:
     """Run one seed. Never raises for what the product does."""
     prepare()
@@ -43,54 +109,19 @@ def run(seed: int, trace: TextIO | None = None) -> Ran:
     ran = Ran(seed)
     gc.disable()
     try:
-        _run(world, ran)
-        ran.violation = world.violation
+        one = Run(world)
+        one.go()
+        ran.outcomes.update(_said(outcome) for outcome in one.checks.outcomes.values())
     except Violation as error:
-        ran.violation = world.violation or str(error)
+        world.violation = world.violation or str(error)
     finally:
         gc.enable()
         asyncio._set_running_loop(None)
-    world.note("ends with", ran.violation)
-    ran.steps, ran.digest, ran.faults = world.steps, world.digest, world.faults
+    world.note("ends with", world.violation)
+    ran.steps, ran.digest, ran.faults, ran.violation = world.steps, world.digest, world.faults, world.violation
     return ran
 
 
-def _run(world: World, ran: Ran) -> None:
-    chance = world.chance
-    world.haste = chance.choice((0.001, 0.01, 0.05))
-    installation = Installation(
-        world,
-        bridges=chance.choice((1, 2)),
-        trackers=chance.choice((1, 2, 3)),
-        deliveries=chance.choice((1, 2)),
-        static=chance.random() < 0.5,
-    )
-    workload = Workload(
-        world,
-        installation.rabbit,
-        installation.kafka,
-        transactions=chance.choice((2, 4, 8)),
-        spread_s=chance.choice((1.0, 60.0, 300.0)),
-    )
-    checks = Checks(installation, workload)
-    faults = Faults(world, installation, workload)
-    while faults.go_on() and world.step() and world.violation is None:
-        pass
-    faults.end()
-    peace = world.steps + PEACE_STEPS_MAX
-    while not (workload.done and not checks.open() and _idle(installation) and not checks.left_over()):
-        if world.steps > peace:
-            at_rest(checks)
-            world.violate(f"I10: {checks.open()} have no end after {PEACE_STEPS_MAX} steps")
-        for _ in range(LOOK_STEPS):
-            world.step()
-        if world.violation is not None:
-            return
-    at_rest(checks)
-    ran.outcomes.update(outcome.outcome for outcome in checks.outcomes.values())
-
-
-def _idle(installation: Installation) -> bool:
-    """Nothing is in a queue, or in hand."""
-    queues = installation.rabbit.queues.values()
-    return all(not q.ready and not any(c.unacked for c in q.channels) for q in queues)
+def _said(outcome: object) -> str:
+    kind, problem = outcome.outcome, outcome.problem
+    return f"{kind} ({problem.code})" if problem else f"{kind} (partial)" if outcome.partial else kind

@@ -120,14 +120,14 @@ class Storage(MemoryBlobs):
         """Of everything that has uncommitted blocks."""
         return sorted(name for name, blocks in self._staged.items() if blocks)
 
-    def expire(self) -> int:
-        """Drop what has been uncommitted for too long; how many blobs had any."""
+    def expire(self) -> list[str]:
+        """Drop what has been uncommitted for too long; the blobs that had any, and were not committed."""
         old = [
             name for name in self.staged_names() if self.world.now_s - self._staged_s.get(name, 0.0) >= UNCOMMITTED_S
         ]
         for name in old:
             del self._staged[name]
-        return len(old)
+        return [name for name in old if name not in self._committed]
 
 
 class Weather:

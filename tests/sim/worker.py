@@ -139,7 +139,8 @@ class Worker(Process):
         waiting = [
             partition
             for partition, position in self.positions.items()
-            if position < self.logs[partition].end and self.logs[partition].down_until_s <= self.world.now_s
+            if max(position, self.logs[partition].first) < self.logs[partition].end
+            and self.logs[partition].down_until_s <= self.world.now_s
         ]
         if not waiting:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -29,6 +30,10 @@ class Workload:
         self.plans: dict[str, Plan] = {}
         self.unconfirmed = 0.0
         """How likely a producer does not hear that its message was taken, and sends it again."""
+        self.lost: Callable[[str, str, int], bool] = lambda _transaction, _series, _ordinal: False
+        """What the API says: whether an accepted payload is not staged any more."""
+        self.known: Callable[[str], bool] = lambda _transaction: False
+        """What the API says: whether there is such a transaction."""
         self._to_send = 0
         for number in range(transactions):
             plan = draw(world.chance, f"T{world.seed}-{number}")
@@ -41,9 +46,13 @@ class Workload:
         """Everything is sent."""
         return not self._to_send
 
-    def send_again(self, sent: Sent) -> None:
-        """Somebody asked for it."""
-        self._later(self.world.now_s, sent)
+    def answer(self) -> None:
+        """Send again what storage has lost, as the API's list of gaps names it."""
+        for plan in self.plans.values():
+            for sent in plan.sent:
+                if sent.valid and sent.series is not None and self.lost(plan.id, sent.series, sent.ordinal):
+                    self.world.fault("producer sends lost payload again")
+                    self._later(self.world.now_s, sent)
 
     def _schedule(self, plan: Plan) -> None:
         chance = self.world.chance
@@ -82,8 +91,10 @@ class Workload:
         return (self.world.now() + timedelta(seconds=log.skew_s) - EPOCH).total_seconds()
 
     def _order(self, plan: Plan, action: str) -> None:
-        """As the API publishes a command."""
+        """As the API publishes a command, for what it has heard of."""
         self._to_send -= 1
+        if not self.known(plan.id):
+            return
         self.world.note("command", action, plan.id)
         said = Command(plan.id, f"{action}-1", action, "ann", self.world.now(), 60.0 if action == "extend" else 0.0)  # type: ignore[arg-type]
         self._kafka.events[self._kafka.partition_of(plan.id)].append(plan.id.encode(), events.encode(said), said)

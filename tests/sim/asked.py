@@ -1,0 +1,30 @@
+"""What the API tells producers and operators."""
+
+from __future__ import annotations
+
+from tables.transaction import Transaction
+from tests.sim.installation import Installation
+from tests.sim.tracker import Tracker
+
+
+def is_lost(installation: Installation, transaction: str, series: str, ordinal: int) -> bool:
+    """Whether an accepted payload is known not to be staged any more."""
+    known = _known(installation, transaction)
+    for problem in reversed(known.problems) if known is not None else ():
+        if problem.code == "blocks-missing":
+            return any(first <= ordinal <= last for first, last in (problem.missing or {}).get(series) or ())
+    return False
+
+
+def is_known(installation: Installation, transaction: str) -> bool:
+    """Whether the owner has heard of it."""
+    return _known(installation, transaction) is not None
+
+
+def _known(installation: Installation, transaction: str) -> Transaction | None:
+    partition = installation.topics.partition_of(transaction)
+    for tracker in installation.running("tracker"):
+        if isinstance(tracker, Tracker) and tracker.flowing and partition in tracker.assigned:
+            known = tracker.assembler.known(transaction)
+            return known if known is not None and known.settled is None else None
+    return None
