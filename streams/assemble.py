@@ -258,6 +258,7 @@ class Assembler:
                 self._rows, self._shown, self._mine(), self._topics, self._policies, record.at, retention_s
             )
             crash_point("tracker.index-rebuilt")
-        owned = self._owned.setdefault(record.partition, Partition())
+        if (owned := self._owned.get(record.partition)) is None:
+            owned = self._owned[record.partition] = Partition()
         owned.hear(record.at)
         return owned

@@ -53,8 +53,9 @@ def _report(ran: object) -> None:
     from tests.sim.campaign import Campaign
 
     assert isinstance(ran, Campaign)
-    rate = ran.steps / max(ran.took_s, 0.001)
-    print(f"{ran.seeds} seeds, {ran.steps} steps, {rate:,.0f} steps/s, {len(ran.violations)} violations")
+    rate, worked = ran.steps / max(ran.took_s, 0.001), ran.steps / max(ran.worked_s, 0.001)
+    print(f"{ran.seeds} seeds, {ran.steps} steps, {len(ran.violations)} violations")
+    print(f"{rate:,.0f} steps/s; {worked:,.0f} steps a second of processor time")
     print("outcomes:", ", ".join(f"{kind} {count}" for kind, count in ran.outcomes.most_common()))
     print("faults:", ", ".join(f"{kind} {count}" for kind, count in ran.faults.most_common()))
     print(f"digest {ran.digest:016x}")

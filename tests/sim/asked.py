@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from bridge.contract.outbound import Ranges
 from tables.transaction import Transaction
 from tests.sim.installation import Installation
 from tests.sim.tracker import Tracker
 
 
-def is_lost(installation: Installation, transaction: str, series: str, ordinal: int) -> bool:
-    """Whether an accepted payload is known not to be staged any more."""
+def lost(installation: Installation, transaction: str) -> Mapping[str, Ranges | None]:
+    """Ordinals of accepted payloads that are known not to be staged any more, by series."""
     known = _known(installation, transaction)
     for problem in reversed(known.problems) if known is not None else ():
         if problem.code == "blocks-missing":
-            return any(first <= ordinal <= last for first, last in (problem.missing or {}).get(series) or ())
-    return False
+            return problem.missing or {}
+    return {}
 
 
 def is_known(installation: Installation, transaction: str) -> bool:

@@ -40,6 +40,8 @@ class Campaign:
     steps: int = 0
     digest: int = 0
     took_s: float = 0.0
+    worked_s: float = 0.0
+    """Of processor time, of all processes together."""
     faults: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[Ran] = field(default_factory=list)
@@ -48,6 +50,7 @@ class Campaign:
         """One more seed, in their order."""
         self.seeds += 1
         self.steps += ran.steps
+        self.worked_s += ran.worked_s
         self.digest = (self.digest * 1_000_003 + ran.digest) & ((1 << 61) - 1)
         self.faults += ran.faults
         self.outcomes += ran.outcomes
@@ -64,6 +67,7 @@ class Campaign:
             "steps": self.steps,
             "digest": f"{self.digest:016x}",
             "seconds": round(self.took_s),
+            "processor_seconds": round(self.worked_s),
             "outcomes": dict(self.outcomes.most_common()),
             "faults": dict(self.faults.most_common()),
             "violations": [{"seed": ran.seed, "what": ran.violation} for ran in self.violations],

@@ -15,7 +15,7 @@ from bridge.checksums import crc64, hex16
 from bridge.contract.events import Command, Delivered, HeaderReceived, PayloadsStaged
 from bridge.contract.outbound import CloudEvent, Outcome
 from bridge.contract.outbound import Told as Marker
-from bridge.layout import OUTCOME_BLOB, TOLD_BLOB, PartName
+from bridge.layout import HEADER_BLOB, OUTCOME_BLOB, TOLD_BLOB, PartName
 from streams.record import Record
 from tests.sim.installation import Installation
 from tests.sim.kafka import Log
@@ -68,6 +68,10 @@ class Checks:
                 created_s = (record.at - EPOCH).total_seconds()
                 told = self.heard[said.transaction] = Told(created_s, record.offset)
             told.hear(said, record)
+        if isinstance(said, HeaderReceived):
+            kept = self.storage.body(f"{said.transaction}/{HEADER_BLOB}")
+            first = msgspec.json.decode(kept)["digest"] if kept else None
+            self.world.require(first == said.digest, "I1", f"a header of {said.transaction} is not the one kept")
         if isinstance(said, PayloadsStaged):
             for staged in said.staged:
                 for place, crc in enumerate(staged.crc64s):

@@ -51,6 +51,7 @@ class Faults:
             *(lambda kind=kind: self._kill(kind) for kind in KINDS),
             *(lambda kind=kind: self._freeze(kind) for kind in KINDS),
             self._stop_bridge,
+            *(lambda kind=kind: self._away(kind) for kind in KINDS),
             self._worker_comes_or_goes,
             self._cut_lane,
             self._restart_rabbit,
@@ -126,7 +127,7 @@ class Faults:
         if process is not None and not process.frozen:
             self.world.fault(f"{kind} frozen")
             process.freeze()
-            self.world.after(self.world.chance.choice((2.0, 10.0, 20.0, 50.0)), self._thaw, process)
+            self.world.after(self.world.chance.choice((2.0, 10.0, 20.0, 50.0, 300.0)), self._thaw, process)
 
     def _thaw(self, process: Process) -> None:
         if process.frozen:
@@ -137,6 +138,18 @@ class Faults:
         if isinstance(process, SimBridge) and not process.frozen:
             self.world.fault("bridge stopped")
             process.stop()
+
+    def _away(self, kind: str) -> None:
+        """None of a kind runs for a while."""
+        self.world.fault(f"no {kind}")
+        for slot, process in self._in.processes.items():
+            if slot.startswith(kind) and process.alive:
+                self._in.stays_down.add(slot)
+                process.end("killed")
+                self.world.after(self._for_s(), self._in.start_for_good, slot)
+
+    def _for_s(self) -> float:
+        return self.world.chance.choice((2.0, 10.0, 60.0, 600.0))
 
     def _worker_comes_or_goes(self) -> None:
         slot = self._pick(["tracker-9", "delivery-9"])
@@ -180,14 +193,14 @@ class Faults:
             self.world.fault("rabbit down")
             self._in.rabbit.down = True
             self._in.rabbit.restart()
-            self.world.after(self.world.chance.uniform(1, 60), self._rabbit_up)
+            self.world.after(self._for_s(), self._rabbit_up)
 
     def _rabbit_up(self) -> None:
         self._in.rabbit.down = False
 
     def _alarm(self) -> None:
         self.world.fault("rabbit alarm")
-        self._in.rabbit.blocked_until_s = self.world.now_s + self.world.chance.uniform(1, 60)
+        self._in.rabbit.blocked_until_s = self.world.now_s + self._for_s()
 
     # Kafka
 
@@ -195,7 +208,7 @@ class Faults:
         kafka = self._in.kafka
         logs = [*kafka.events, *kafka.deliveries, *kafka.outcomes, *kafka.receipts, *kafka.transactions]
         self.world.fault("kafka partition down")
-        self._pick(logs).down_until_s = self.world.now_s + self.world.chance.uniform(1, 40)
+        self._pick(logs).down_until_s = self.world.now_s + self._for_s()
 
     def _new_leader(self) -> None:
         self.world.fault("kafka leader with another clock")
@@ -216,7 +229,7 @@ class Faults:
         if not self._in.weather.down:
             self.world.fault("storage outage")
             self._in.weather.down = True
-            self.world.after(self.world.chance.uniform(1, 60), self._storage_up)
+            self.world.after(self._for_s(), self._storage_up)
 
     def _storage_up(self) -> None:
         self._in.weather.down = False

@@ -23,7 +23,7 @@ from tests.sim.world import World
 PARTITIONS: Final = 3
 SESSION_S: Final = 15.0
 SILENCE_S: Final = 40.0
-SHORT: Final = Limits(header_s=120, idle_s=60, awaiting_s=400, completing_s=120, completing_max_s=4_000)
+SHORT: Final = Limits(header_s=100, idle_s=40, awaiting_s=240, completing_s=120, completing_max_s=4_000)
 LONG: Final = Limits(header_s=4 * 86_400, idle_s=600, awaiting_s=6 * 86_400, completing_s=120, completing_max_s=4_000)
 MEMORY_BYTES: Final = (9_000, 12_000, 100_000)
 """Of a bridge: a refusal alone takes 8 KiB."""
@@ -37,7 +37,7 @@ def settings(dedupe_s: float = 14 * 86_400) -> tuple[BridgeSettings, TrackerSett
         partitions=PARTITIONS,
         bridge_silence_s=SILENCE_S,
         watermark_interval_s=5,
-        hold_max_s=60,
+        hold_max_s=200,
         lanes=2,
         small_prefetch=64,
         header_prefetch=4,

@@ -20,7 +20,7 @@ from tests.sim.scaled import LONG_PART_ORDINALS, SHORT_SERIES, SMALL_BYTES, SUB_
 QUIRKS: Final = {
     "header never": 0.04,
     "payload never": 0.05,
-    "other bytes": 0.06,
+    "other bytes": 0.12,
     "other total": 0.03,
     "other header": 0.03,
     "unlisted series": 0.04,
@@ -28,8 +28,8 @@ QUIRKS: Final = {
     "slow producer": 0.06,
     "late duplicates": 0.1,
     "partial": 0.2,
-    "keep first": 0.4,
-    "cancel": 0.03,
+    "keep first": 0.5,
+    "cancel": 0.08,
     "extend": 0.05,
     "retry": 0.05,
 }

@@ -59,7 +59,6 @@ class Process(Actor):
         except Ends:
             pass
         finally:
-            asyncio._set_running_loop(None)
             current.pop()
 
     async def connect(self, connection: Any) -> Any:

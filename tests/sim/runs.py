@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
-from tests.sim.asked import is_known, is_lost
+from tests.sim.asked import is_known, lost
 from tests.sim.checks import Checks
 from tests.sim.faults import Faults
 from tests.sim.installation import LONG, SHORT, Installation
@@ -38,6 +39,8 @@ class Ran:
     faults: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     violation: str | None = None
+    worked_s: float = 0.0
+    """Of processor time."""
 
 
 class Run:
@@ -62,10 +65,10 @@ class Run:
             world,
             self.installation.rabbit,
             self.installation.kafka,
-            transactions=chance.choice((2, 4, 8)),
+            transactions=chance.choice((2, 6, 12)),
             spread_s=chance.choice((1.0, 60.0, 300.0)),
         )
-        self.workload.lost = lambda *what: is_lost(self.installation, *what)
+        self.workload.lost = lambda transaction: lost(self.installation, transaction)
         self.workload.known = lambda transaction: is_known(self.installation, transaction)
         self.checks = Checks(self.installation, self.workload)
         self._nights = Nights(self.installation, self.checks)
@@ -103,6 +106,7 @@ class Run:
 def run(seed: int, trace: TextIO | None = None) -> Ran:
     """Run one seed. Never raises for what the product does."""
     prepare()
+    began_s = time.process_time()
     world = World(seed, trace)
     worlds[:] = [world]
     current.clear()
@@ -117,6 +121,7 @@ def run(seed: int, trace: TextIO | None = None) -> Ran:
     finally:
         gc.enable()
         asyncio._set_running_loop(None)
+    ran.worked_s = time.process_time() - began_s
     world.note("ends with", world.violation)
     ran.steps, ran.digest, ran.faults, ran.violation = world.steps, world.digest, world.faults, world.violation
     return ran

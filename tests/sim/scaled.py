@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 
 from bridge import (
@@ -28,7 +29,7 @@ from bridge import (
     runs,
 )
 from bridge import watermarks as bridge_watermarks
-from streams import assemble, commit, courier, outcome, partition, post
+from streams import assemble, commit, courier, outcome, partition, post, topics
 from streams.hardened import outstanding
 from tables import contents
 from tests.sim.connection import SimConnection
@@ -105,6 +106,7 @@ def prepare() -> None:
         module.time = _Time
     for module in (hold, lanes):
         module.random = _Chance
+    topics.Topics.partition_of = lru_cache(4_096)(topics.Topics.partition_of)  # a hash in pure Python, of a few names
     bridge_watermarks.uuid4 = _Uuid
     silence = _Silence()
     for name, module in list(sys.modules.items()):

@@ -51,6 +51,8 @@ class Storage(MemoryBlobs):
 
     unconditional = False
     """A planted bug: the condition of creation is not sent."""
+    by_place = False
+    """A planted bug: the name of a block does not tell its content, so another one of its place replaces it."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -62,6 +64,8 @@ class Storage(MemoryBlobs):
 
     async def stage_block(self, name: str, block: BlockId, pieces: Sequence[Piece]) -> None:
         await super().stage_block(name, block, pieces)
+        if self.by_place:
+            self._replace(self._staged[name], block)
         self._staged_s[name] = self.world.now_s
         self.on_change("stage", name, block)
 
@@ -97,6 +101,11 @@ class Storage(MemoryBlobs):
                 self._staged[name] = staged
             self.on_change("delete", name, etag)
         return done
+
+    def _replace(self, staged: dict[BlockId, bytes], block: BlockId) -> None:
+        for other in staged:
+            if (other.first, other.count, other.sub) == (block.first, block.count, block.sub):
+                staged[other] = staged[block]
 
     def body(self, name: str) -> bytes | None:
         """Of a committed blob, for whoever checks."""

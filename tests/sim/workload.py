@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
 from bridge.contract import events
 from bridge.contract.events import Command
+from bridge.contract.outbound import Ranges
 from tests.sim.kafka import Kafka
 from tests.sim.plans import Plan, Sent, draw
 from tests.sim.rabbit import Rabbit
@@ -15,8 +16,8 @@ from tests.sim.world import EPOCH, World
 
 SPREAD_S: Final = 30.0
 """How long the messages of a transaction take to be sent, most of the time."""
-SLOW_S: Final = 600.0
-LATE_S: Final = 900.0
+SLOW_S: Final = 400.0
+LATE_S: Final = 400.0
 COMMANDS: Final = ("cancel", "extend", "retry")
 
 
@@ -30,8 +31,8 @@ class Workload:
         self.plans: dict[str, Plan] = {}
         self.unconfirmed = 0.0
         """How likely a producer does not hear that its message was taken, and sends it again."""
-        self.lost: Callable[[str, str, int], bool] = lambda _transaction, _series, _ordinal: False
-        """What the API says: whether an accepted payload is not staged any more."""
+        self.lost: Callable[[str], Mapping[str, Ranges | None]] = lambda _transaction: {}
+        """What the API says: accepted payloads that are not staged any more, by series."""
         self.known: Callable[[str], bool] = lambda _transaction: False
         """What the API says: whether there is such a transaction."""
         self._to_send = 0
@@ -49,8 +50,11 @@ class Workload:
     def answer(self) -> None:
         """Send again what storage has lost, as the API's list of gaps names it."""
         for plan in self.plans.values():
+            if not (lost := self.lost(plan.id)):
+                continue
             for sent in plan.sent:
-                if sent.valid and sent.series is not None and self.lost(plan.id, sent.series, sent.ordinal):
+                ranges = lost.get(sent.series or "") or ()
+                if sent.valid and any(first <= sent.ordinal <= last for first, last in ranges):
                     self.world.fault("producer sends lost payload again")
                     self._later(self.world.now_s, sent)
 
