@@ -18,7 +18,7 @@ _REPLY: Final = (
 )
 
 
-class _Sink(asyncio.BufferedProtocol):
+class Sink(asyncio.BufferedProtocol):
     """One connection, request after request."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class _Sink(asyncio.BufferedProtocol):
 
 
 async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(_Sink, HOST, port)
+    server = await asyncio.get_running_loop().create_server(Sink, HOST, port)
     print("listening", flush=True)
     async with server:
         await server.serve_forever()

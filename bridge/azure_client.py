@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
@@ -46,53 +47,65 @@ async def connect(
     settings: BlobSettings, retry: ExponentialRetry, connections_max: int, opening: AsyncExitStack
 ) -> BlobServiceClient:
     """A client that `opening` closes, with everything below it. Raises SettingsError."""
+    credential = None
+    if not settings.blob_connection_string:
+        from azure.identity.aio import DefaultAzureCredential  # here: it takes 6 MiB and is not always needed
+
+        credential = await opening.enter_async_context(DefaultAzureCredential())
+    # A first one that is never opened, because only it knows which account a connection string is for.
+    account = URL(_client(settings, credential, retry).url)
     session = await opening.enter_async_context(
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=IDLE_CONNECTION_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # the SDK does that
-            trust_env=True,
+            proxy=_proxy(account),
         )
     )
     # Limits are given to the transport: a client that is handed one ignores its own.
     transport = AioHttpTransport(
         session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S
     )
-    credential = None
-    if not settings.blob_connection_string:
-        from azure.identity.aio import DefaultAzureCredential  # here: it takes 6 MiB and is not always needed
+    return await opening.enter_async_context(_client(settings, credential, retry, transport))
 
-        credential = await opening.enter_async_context(DefaultAzureCredential())
-    try:
-        service = _client(settings, credential, retry, transport)
-    except ValueError as error:
-        # Not as the cause: the SDK's text may quote what it was given, and that may hold a key.
-        wrong = "BLOB_API_VERSION" if "API version" in str(error) else "BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"
-        raise SettingsError(f"BRH_{wrong}: the storage client does not understand it") from None
-    return await opening.enter_async_context(service)
+
+def _proxy(account: URL) -> str | None:
+    """The environment's proxy for this account, looked up once.
+
+    Left to itself, aiohttp has threads look for it at every request. They look for a password in `.netrc` too, and
+    where there is one for the host, or for any, the request fails, because it is signed already.
+    """
+    if account.host is None or proxy_bypass(account.host):
+        return None
+    return getproxies().get(account.scheme)
 
 
 def _client(
     settings: BlobSettings,
     credential: DefaultAzureCredential | None,
     retry: ExponentialRetry,
-    transport: AioHttpTransport,
+    transport: AioHttpTransport | None = None,
 ) -> BlobServiceClient:
     create: Callable[..., BlobServiceClient]
     if settings.blob_connection_string:
         create, address = BlobServiceClient.from_connection_string, settings.blob_connection_string.get_secret_value()
     else:
         create, address = BlobServiceClient, settings.blob_account_url or ""
-    return create(
-        address,
-        credential,
-        api_version=settings.blob_api_version,
-        retry_policy=retry,
-        transport=transport,
-        max_single_put_size=RECORD_MAX_BYTES,
-        max_single_get_size=RANGE_MAX_BYTES,
-        max_chunk_get_size=RANGE_MAX_BYTES,
-    )
+    try:
+        return create(
+            address,
+            credential,
+            api_version=settings.blob_api_version,
+            retry_policy=retry,
+            transport=transport,
+            max_single_put_size=RECORD_MAX_BYTES,
+            max_single_get_size=RANGE_MAX_BYTES,
+            max_chunk_get_size=RANGE_MAX_BYTES,
+        )
+    except ValueError as error:
+        # Not as the cause: the SDK's text may quote what it was given, and that may hold a key.
+        wrong = "BLOB_API_VERSION" if "API version" in str(error) else "BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"
+        raise SettingsError(f"BRH_{wrong}: the storage client does not understand it") from None
 
 
 def is_emulator(url: str) -> bool:
