@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from bridge.checksums import Piece
+from bridge.checksums import Piece, crc64
 from bridge.frames import DroppedBody
 from bridge.memory import BUFFER_BYTES, Grant, Memory, Request
 
@@ -25,12 +25,14 @@ REFUSAL_BYTES: Final = 8_192
 class SubBlock:
     """Some consecutive bytes of a body, complete; `release` when they are stored."""
 
-    __slots__ = ("pieces", "release", "size")
+    __slots__ = ("crc64", "pieces", "release", "size")
 
-    def __init__(self, pieces: tuple[Piece, ...], size: int, release: Callable[[], None]) -> None:
+    def __init__(self, pieces: tuple[Piece, ...], size: int, crc64: int, release: Callable[[], None]) -> None:
         self.pieces = pieces
         self.size = size
         """Bytes."""
+        self.crc64 = crc64
+        """Of all of them."""
         self.release = release
 
 
@@ -60,6 +62,8 @@ class StreamedBody:
         self._wanted = 0
         """Bytes of the sub-block that is being filled, and how many there are."""
         self._filled = 0
+        self._crc64 = 0
+        """Of what is there of it."""
         self._ready: deque[SubBlock] = deque()
         self._news = asyncio.Event()
         self._lost: Exception | None = None
@@ -79,14 +83,19 @@ class StreamedBody:
 
     def filled(self, count: int) -> None:
         """A sub-block that is full goes to the reader."""
+        if self._request is None or (grant := self._request.grant) is None:
+            return
+        buffer, at = divmod(self._filled, BUFFER_BYTES)
+        # Now, while they are in the processor's cache: when the block is full they must be fetched from memory again.
+        self._crc64 = crc64((grant.buffers[buffer][at : at + count],), self._crc64)
         self._filled += count
-        if self._filled < self._wanted or self._request is None or (grant := self._request.grant) is None:
+        if self._filled < self._wanted:
             return
         pieces = tuple(
             buffer[: min(BUFFER_BYTES, self._wanted - at * BUFFER_BYTES)] for at, buffer in enumerate(grant.buffers)
         )
-        self._ready.append(SubBlock(pieces, self._wanted, lambda: self._release(grant)))
-        self._request, self._filled = None, 0
+        self._ready.append(SubBlock(pieces, self._wanted, self._crc64, lambda: self._release(grant)))
+        self._request, self._filled, self._crc64 = None, 0, 0
         self._news.set()
 
     def lose(self, why: Exception) -> None:

@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from bridge.checksums import Piece, combine, crc64, hex16
+from bridge.checksums import Piece, combine, hex16
 from bridge.contract.events import Staged
 from bridge.contract.inbound import PayloadMessage, Rejected, RejectionCode
 from bridge.crash_points import crash_point
@@ -91,10 +91,9 @@ class _Staging:
     async def take(self, block: SubBlock, tasks: asyncio.TaskGroup) -> None:
         """Take a sub-block into the checksums of the whole, and begin to send it."""
         message = self._message
-        crc = crc64(block.pieces)
-        block_id = BlockId(message.total_count, message.ordinal, 1, len(self._crc64s), self._nsub, crc)
-        self._whole = combine(self._whole, crc, block.size)
-        self._crc64s.append(crc)
+        block_id = BlockId(message.total_count, message.ordinal, 1, len(self._crc64s), self._nsub, block.crc64)
+        self._whole = combine(self._whole, block.crc64, block.size)
+        self._crc64s.append(block.crc64)
         try:
             await self._hash(block)
             if len(self._crc64s) == self._nsub:

@@ -14,6 +14,7 @@ from pamqp.base import Frame
 
 from bridge import frames as frames_module
 from bridge import inflow as inflow_module
+from bridge.checksums import crc64
 from bridge.frames import Body, DroppedBody, FrameReader
 from bridge.inflow import StreamedBody, WholeBody
 from bridge.memory import Memory
@@ -98,6 +99,7 @@ class Wire:
         try:
             async for block in streamed:
                 await self._dawdle()
+                assert block.crc64 == crc64(block.pieces)
                 parts.append(b"".join(block.pieces))
                 block.release()
             self.found[tag] = b"".join(parts)

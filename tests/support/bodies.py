@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from bridge import inflow, memory
+from bridge.checksums import crc64
 from bridge.inflow import StreamedBody, SubBlock, WholeBody
 from bridge.memory import Memory
 
@@ -33,6 +34,7 @@ def content_of(size: int) -> bytes:
 
 def text_of(block: SubBlock) -> bytes:
     assert block.size == sum(map(len, block.pieces))
+    assert block.crc64 == crc64(block.pieces)
     return b"".join(block.pieces)
 
 

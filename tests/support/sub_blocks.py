@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
-from bridge.checksums import Piece
+from bridge.checksums import Piece, crc64
 from bridge.contract.events import Staged
 from bridge.contract.inbound import PayloadMessage, Trace
 from bridge.inflow import SubBlock
@@ -77,7 +77,7 @@ class SubBlocks:
                 await asyncio.Event().wait()
             block = self._body[start : start + self._block_bytes]
             self.given += 1
-            yield SubBlock(_pieces(block), len(block), partial(self.released.update, [index]))
+            yield SubBlock(_pieces(block), len(block), crc64((block,)), partial(self.released.update, [index]))
 
     @property
     def all_released_once(self) -> bool:
