@@ -80,12 +80,20 @@ class Kafka(Service):
     def start(self) -> None:
         """Format the data folder when it is new, then start the broker."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        data, config = self.folder / "data", self.folder / "server.properties"
+        config = self.folder / "server.properties"
         (self.folder / "log4j2.xml").write_text(_LOGGING)
-        config.write_text(_CONFIG.format(**self.state.ports, data=data, partitions=PARTITIONS))
-        if not (data / "meta.properties").exists():
+        config.write_text(self.config())
+        if not (self._data / "meta.properties").exists():
             self._format(config)
         self.process.start(self._java("kafka.Kafka", str(config)), os.environ)
+
+    def config(self) -> str:
+        """The configuration file."""
+        return _CONFIG.format(**self.state.ports, data=self._data, partitions=PARTITIONS)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
 
     def answers(self) -> bool:
         """Whether it is our cluster, has a controller, and a topic could be created."""
