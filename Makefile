@@ -1,6 +1,6 @@
 # Everything a developer does, in one word each. `make setup` is idempotent; the others call it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow sim check bench lock lock-check lock-stack clean
+.PHONY: help setup demo test test-slow sim chaos check bench lock lock-check lock-stack clean
 bin := .venv/bin
 
 help:  ## Say what there is
@@ -21,6 +21,9 @@ test-slow: setup  ## Run the tests that take minutes each (about a quarter of an
 
 sim: setup  ## Simulate with faults for HOURS=1, from SEED=..., and note it in tests/sim/ledger.jsonl
 	@$(bin)/python -m tests.sim --seed $(or $(SEED),$$(date +%s)) --hours $(or $(HOURS),1) --processes 2 --ledger
+
+chaos: setup  ## Break a whole installation for MINUTES=5 with SEED=7, and judge it from outside
+	@$(bin)/python -m tests.chaos run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),7) $(ARGS)
 
 bench: setup  ## Measure, and write docs/performance.md (about an hour, on a quiet machine)
 	@$(bin)/python -m benchmarks $(ARGS)
