@@ -7,6 +7,8 @@ from datetime import datetime
 from pamqp import decode
 from pamqp.common import FieldTable
 
+from bridge.amqp_table import as_time, read_table
+
 
 def decode_whatever_comes() -> None:
     """Let the AMQP codec read messages that its users would close their connection for.
@@ -28,15 +30,12 @@ def _short_string(value: bytes) -> tuple[int, str]:
 
 
 def _table(value: bytes) -> tuple[int, FieldTable]:
-    """The headers; none when a name is no UTF-8, which AMQP forbids, or when they nest beyond Python's recursion."""
+    """The headers; none when they cannot be read, as with a name that is no UTF-8, which AMQP forbids."""
     try:
-        return decode.field_table(value)
-    except (ValueError, RecursionError):
+        return read_table(value)
+    except ValueError:
         return 4 + int.from_bytes(value[:4], "big"), {}
 
 
 def _timestamp(value: bytes) -> tuple[int, datetime | None]:
-    try:
-        return decode.timestamp(value)
-    except (ValueError, OverflowError, OSError):
-        return 8, None
+    return 8, as_time(int.from_bytes(value[:8], "big"))

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from bridge.amqp_table import FIXED_BYTES, MEASURED
 from bridge.topology import CONSUMED, INBOUND_EXCHANGE
 from streams.cli.dead_letter import REDRIVEN, UNKNOWN_ORIGIN, DeadLetter, Death, Verdict
 
@@ -34,16 +35,6 @@ _PROPERTIES: Final = (
     (3, "app_id", _TEXT),
     (2, "cluster_id", _TEXT),
 )
-_FIXED_BYTES: Final = {
-    **dict.fromkeys(b"tbB", 1),
-    **dict.fromkeys(b"su", 2),
-    **dict.fromkeys(b"Iif", 4),
-    **dict.fromkeys(b"lLdT", 8),
-    ord("D"): 5,
-    ord("V"): 0,
-    0: 0,
-}
-_MEASURED: Final = frozenset(b"SxAF")
 _LENGTH: Final = struct.Struct(">I")
 _FLAGS: Final = struct.Struct(">H")
 _PERSISTENT: Final = b"\x02"
@@ -170,10 +161,10 @@ def _entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
         name = table[at + 1 : at + 1 + table[at]]
         value_at = at + 1 + table[at]
         kind = table[value_at]
-        if kind in _MEASURED:
+        if kind in MEASURED:
             size = _measured(table, value_at + 1)
-        elif kind in _FIXED_BYTES:
-            size = _FIXED_BYTES[kind]
+        elif kind in FIXED_BYTES:
+            size = FIXED_BYTES[kind]
         else:
             raise ValueError(f"a header is of a type {kind:#x} that nobody knows")
         size += value_at + 1 - at
