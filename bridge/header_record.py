@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from bridge.blobs import Blobs, Exists
-from bridge.contract.events import HeaderReceived
+from bridge.contract.events import HeaderReceived, Moment
 from bridge.contract.inbound import Header, HeaderMessage, Trace
 from bridge.layout import HEADER_BLOB, record_name
 from bridge.unreadable import Version, read
@@ -27,7 +27,7 @@ class HeaderRecord(msgspec.Struct, frozen=True, rename="camel"):
     transaction_id: str
     header: Header
     digest: str
-    received: datetime
+    received: Moment
     reply_to: str | None
     trace: Trace
     v: Version = UNSET

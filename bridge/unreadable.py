@@ -16,8 +16,9 @@ from msgspec import UnsetType
 
 from bridge.quoting import quoted
 
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""msgspec's own error, and what it lets through: text that is no UTF-8, and values nested beyond Python's recursion."""
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""msgspec's own error, and what it lets through: text that is no UTF-8, or half a surrogate pair that another decoder
+has let pass, and values nested beyond Python's recursion."""
 
 VERSION: Final = 1
 Version = Literal[1] | UnsetType

@@ -230,7 +230,8 @@ class Assembler:
     def _mend(self, transaction_id: str) -> None:
         """Show an outcome that is read again: a crash may have taken the readable row and left the outcome's own."""
         shown = self._shown.get(transaction_id)
-        if shown is None or shown["state"] not in FINAL:
+        state = shown.get("state") if shown is not None else None
+        if not (isinstance(state, str) and state in FINAL):
             transaction = closed(self._rows, transaction_id, self._policies)
             assert transaction is not None, "it is known as closed by its outcome"
             self._shown[transaction_id] = closed_view(transaction, shown)

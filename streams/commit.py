@@ -73,10 +73,14 @@ async def assemble(blobs: Blobs, effect: Deliver, commits_in_flight: int) -> Ass
         for series, parts in zip(effect.series, plans, strict=True)
         for part in parts
     ]
-    found = iter(await at_once(commits_in_flight, calls))
-    results = [[(part, next(found)) for part in parts] for parts in plans]
-    _require_all(effect, results)
-    return _assembled(effect, [[(part.part, each) for part, each in of if isinstance(each, _Held)] for of in results])
+    try:
+        found = iter(await at_once(commits_in_flight, calls))
+        results = [[(part, next(found)) for part in parts] for parts in plans]
+        _require_all(effect, results)
+        held = [[(part.part, each) for part, each in of if isinstance(each, _Held)] for of in results]
+        return _assembled(effect, held)
+    except tiling.BadTiling as error:  # of a plan, or of a part that somebody has committed
+        raise Unassembled(_problem("plan-unreadable", "A plan cannot be carried out", f"There is {error}.")) from error
 
 
 def _require_all(effect: Deliver, results: list[list[tuple[PartPlan, _Found]]]) -> None:

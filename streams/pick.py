@@ -48,10 +48,12 @@ _Way: TypeAlias = tuple[Block, ...]
 
 
 def pick(plan: PartPlan, total_count: int, staged: Iterable[Block]) -> Picked | NotThere | Unclear:
-    """The accepted blocks among those that are staged in a part's blob."""
+    """The accepted blocks among those that are staged in a part's blob. Raises BadTiling."""
     tiles = tiling.decode(plan.tiles, part_ordinals(plan.part, total_count))
     shelf = _Shelf(total_count, staged)
     if plan.named is not None:
+        if len(plan.named) != len(tiles):
+            raise tiling.BadTiling(f"{len(tiles)} tiles, and blocks of {len(plan.named)}")
         named = zip(tiles, plan.named, strict=True)
         ways = [shelf.named(tile, crc64s) for tile, crc64s in named]
     else:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bridge.contract.outbound import Problem
-from bridge.unreadable import Unreadable, convert
+from bridge.unreadable import ReadCode, Unreadable, convert
 from streams.partition import Partition
 from streams.topics import Topics
 from tables import receipts
@@ -44,7 +44,7 @@ def recover(
     for transaction_id, keys in _keys_by_transaction(rows, owned, topics).items():
         partition = owned[topics.partition_of(transaction_id)]
         try:
-            transaction = receipts.fold(transaction_id, (receipts.read(rows[key]) for key in keys), policies)
+            transaction = _folded(transaction_id, rows, keys, policies)
         except Unreadable as error:
             # Without one of its facts it would be another transaction; the others must not wait for it.
             log.warning("transaction %s is left alone, because a row of it cannot be read: %s", transaction_id, error)
@@ -58,6 +58,14 @@ def recover(
             partition.unshown.add(transaction_id)
             partition.asked.remember(transaction_id)
     return owned
+
+
+def _folded(transaction_id: str, rows: Mapping[str, Any], keys: list[str], policies: Policies) -> Transaction:
+    """Raises Unreadable."""
+    transaction = receipts.fold(transaction_id, (receipts.read(rows[key]) for key in keys), policies)
+    if transaction.state in FINAL and receipts.outcome_key(transaction_id) not in keys:
+        raise Unreadable(ReadCode.UNREADABLE, "the row of its outcome has another key")
+    return transaction
 
 
 def closed(rows: Mapping[str, Any], transaction_id: str, policies: Policies) -> Transaction | None:

@@ -6,15 +6,14 @@ after a crash, is harmless.
 
 from __future__ import annotations
 
-from datetime import datetime
 from hashlib import blake2b
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET
 
-from bridge.contract.events import OutcomeKind
-from bridge.contract.inbound import Header, Trace
+from bridge.contract.events import Id, Moment, OutcomeKind
+from bridge.contract.inbound import TOTAL_COUNT_MAX, Header, Trace
 from bridge.contract.outbound import Problem, Ranges
 from bridge.unreadable import Version, read
 
@@ -23,10 +22,13 @@ EFFECT_MAX_BYTES: Final = 4 << 20
 of each, and `tables.plan` the blocks that are named."""
 
 
+_Crc64s = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})*$")]
+
+
 class PartPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """How to recognise the accepted blocks of one part among all that are staged."""
 
-    part: int
+    part: Annotated[int, msgspec.Meta(ge=0, le=TOTAL_COUNT_MAX)]
     ordinals: int
     blocks: int
     bytes: int
@@ -36,7 +38,7 @@ class PartPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """32 hex digits: the same of what each ordinal contains, in whatever blocks: by it a committed part is known."""
     tiles: str = ""
     """See `tables.tiling`: which ordinals share a block, and which are missing."""
-    named: tuple[str, ...] | None = None
+    named: tuple[_Crc64s, ...] | None = None
     """Of each tile in order the CRC-64s of its blocks in a row, 16 hex digits each; none for an empty payload. Only
     for a part that a delivery could not make out by the digest."""
 
@@ -45,7 +47,7 @@ class SeriesPlan(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     """One series to assemble; no parts where the verdict is not Completed."""
 
     series: str
-    total_count: int | None
+    total_count: Annotated[int, msgspec.Meta(ge=0, le=TOTAL_COUNT_MAX)] | None
     content_type: str | None = None
     parts: tuple[PartPlan, ...] = ()
 
@@ -68,7 +70,7 @@ class _Versioned(msgspec.Struct, frozen=True, kw_only=True):
 class _Effect(_Versioned, frozen=True, tag_field="type", tag=str, rename="camel", omit_defaults=True):
     """A record of the deliveries topic; the tag names the class."""
 
-    id: str
+    id: Id
     transaction: str
 
 
@@ -77,11 +79,11 @@ class Deliver(_Effect, frozen=True):
 
     transaction_type: str
     outcome: OutcomeKind
-    created: datetime
+    created: Moment
     series: tuple[SeriesPlan, ...]
     partial: bool = False
     """Of each series only what was received."""
-    header_received: datetime | None = None
+    header_received: Moment | None = None
     problem: Problem | None = None
     orphans: tuple[OrphanSeries, ...] = ()
     reply_to: str | None = None
@@ -96,7 +98,7 @@ class Announce(_Effect, frozen=True):
 
     transaction_type: str
     kind: NoticeKind
-    at: datetime
+    at: Moment
     """When it became true."""
     sequence: int = 0
     """Running number of a gap."""

@@ -60,8 +60,8 @@ def view(transaction: Transaction) -> dict[str, Any]:
 def closed_view(transaction: Transaction, shown: Mapping[str, Any] | None) -> dict[str, Any]:
     """A closed transaction of which only the outcome is left, with what its readable row has shown before."""
     closed = view(transaction)
-    if shown is None:
-        return closed
+    if shown is None or not isinstance(shown.get("timestamps"), Mapping):
+        return closed  # a view of another release: what is made anew is as good
     known = {name: shown[name] for name in shown if name not in _OF_THE_OUTCOME}
     times = {**shown["timestamps"], **{name: closed["timestamps"][name] for name in _TIMES_OF_THE_OUTCOME}}
     return {**closed, **known, "timestamps": times}

@@ -19,7 +19,16 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
+from bridge.contract.events import (
+    Command,
+    Delivered,
+    DeliveryRefused,
+    HeaderReceived,
+    Moment,
+    Staged,
+    Told,
+    check_clock,
+)
 from bridge.unreadable import Version, convert
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
 from tables.policies import DEFAULTS, Policies
@@ -36,7 +45,10 @@ class _Versioned(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Row(_Versioned, frozen=True, tag_field="kind"):
     offset: int
-    at: datetime
+    at: Moment
+
+    def __post_init__(self) -> None:
+        check_clock(self.at)
 
 
 class HeaderRow(_Row, frozen=True, tag="header"):

@@ -15,14 +15,19 @@ from typing import Final
 
 from bridge.contract.inbound import TOTAL_COUNT_MAX
 from bridge.layout import ordinals_per_part
-from bridge.runs import Interval
+from bridge.runs import Interval, is_aligned
 
 _STORED_BYTES: Final = 5
 """What deflate adds to bytes that it cannot make shorter: the head of one stored block."""
 TEXT_CHARS_MAX: Final = -(-(2 * -(-ordinals_per_part(TOTAL_COUNT_MAX) // 8) + _STORED_BYTES) // 3) * 4
 
 _TILE: Final = re.compile(r"10*")
+_TILES: Final = re.compile(r"(?: |10*)*")
 _HELD: Final = b"0" + b"1" * 255
+
+
+class BadTiling(ValueError):
+    """A text that tiles no such part."""
 
 
 def encode(counts: bytes) -> str:
@@ -45,15 +50,29 @@ def encode(counts: bytes) -> str:
 
 
 def decode(text: str, ordinals: range) -> list[Interval]:
-    """The tiles of a part in ascending order."""
+    """The tiles of a part in ascending order. Raises BadTiling when the text is not what `encode` writes for it."""
     if not text:
         return [Interval(ordinal, 1) for ordinal in ordinals]
-    bitmaps = zlib.decompress(b64decode(text), -zlib.MAX_WBITS)
     size = -(-len(ordinals) // 8)
+    bitmaps = _inflated(text, 2 * size)
+    if not ordinals or len(bitmaps) not in (size, 2 * size):
+        raise BadTiling(f"a tiling of {len(bitmaps)} bytes for {len(ordinals)} ordinals")
     starts, held = (_unpacked(bitmaps[at : at + size], len(ordinals)) for at in (0, size))
     if len(bitmaps) > size:
         starts = "".join(start if there == "1" else " " for start, there in zip(starts, held, strict=True))
-    return [Interval(ordinals[tile.start()], len(tile[0])) for tile in _TILE.finditer(starts)]
+    tiles = [Interval(ordinals[tile.start()], len(tile[0])) for tile in _TILE.finditer(starts)]
+    if not _TILES.fullmatch(starts) or not all(is_aligned(tile.first, tile.count) for tile in tiles):
+        raise BadTiling("a tiling with a tile that is no run, or begins nowhere")
+    return tiles
+
+
+def _inflated(text: str, most: int) -> bytes:
+    """At most one byte more than that, however much the text unpacks to."""
+    inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    try:
+        return inflate.decompress(b64decode(text, validate=True), most + 1)
+    except (zlib.error, ValueError) as error:
+        raise BadTiling(f"a tiling that cannot be unpacked: {error}") from error
 
 
 def _bits(counts: bytes, digits: bytes) -> int:
@@ -73,4 +92,7 @@ def _every(count: int, ordinals: int) -> int:
 
 
 def _unpacked(bits: bytes, ordinals: int) -> str:
-    return f"{int.from_bytes(bits, 'big'):0{ordinals}b}"
+    unpacked = f"{int.from_bytes(bits, 'big'):0{ordinals}b}"
+    if len(unpacked) > ordinals:
+        raise BadTiling(f"a tiling of more than {ordinals} ordinals")
+    return unpacked

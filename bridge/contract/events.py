@@ -19,8 +19,15 @@ from bridge.runs import RUN_MAX_BYTES, RUN_ORDINALS_MAX, RUN_PAYLOAD_MAX_BYTES, 
 from bridge.unreadable import Version, read
 
 _Ordinal = Annotated[int, msgspec.Meta(ge=1, le=TOTAL_COUNT_MAX)]
-_Id = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+Id = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+"""Of an effect or a command, and so a part of a row's key."""
 _Crc64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With a zone, as all of ours have: one without cannot be compared with them."""
+
+YEARS: Final = range(1970, 9_000)
+"""Of a moment that is reckoned with: Python knows none beyond the year 9999."""
 
 OutcomeKind = Literal["Completed", "Failed", "Abandoned"]
 
@@ -31,6 +38,12 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag=str, rename="came
     v: Version = UNSET
 
 
+def check_clock(moment: datetime) -> None:
+    """Raises ValueError for a moment that no clock shows."""
+    if moment.year not in YEARS:
+        raise ValueError(f"{moment.year} is no year of ours")
+
+
 class HeaderReceived(Event, frozen=True):
     """A header was accepted and its copy is in blob storage."""
 
@@ -38,7 +51,7 @@ class HeaderReceived(Event, frozen=True):
     header: Header
     """As `_header.json` holds it: the first header of the transaction, whichever message this is about."""
     digest: str
-    received: datetime
+    received: Moment
     reply_to: str | None = None
     trace: Trace = Trace()
     conflicting_digest: str | None = None
@@ -101,7 +114,7 @@ class PayloadsStaged(Event, frozen=True):
 
     transaction: str
     staged: tuple[Staged, ...]
-    received: datetime
+    received: Moment
     trace: Trace = Trace()
 
 
@@ -112,11 +125,14 @@ class Delivered(Event, frozen=True):
     outcome: OutcomeKind
     outcome_uri: str
     outcome_etag: str
-    completed: datetime
+    completed: Moment
     """When the outcome was decided, as the outcome document says."""
-    told: datetime
+    told: Moment
     notification_id: str
     problem: Problem | None = None
+
+    def __post_init__(self) -> None:
+        check_clock(self.told)
 
 
 class DeliveryRefused(Event, frozen=True):
@@ -134,21 +150,21 @@ class Told(Event, frozen=True):
     """Something other than an outcome was said or done for a transaction, and need not be again."""
 
     transaction: str
-    effect: _Id
+    effect: Id
     """Id of the effect that was carried out."""
-    at: datetime
+    at: Moment
 
 
 class Command(Event, frozen=True):
     """Somebody wants something done to a transaction."""
 
     transaction: str
-    id: _Id
+    id: Id
     """Of this wish: the same one again changes nothing."""
     action: Literal["retry", "cancel", "extend"]
     by: Annotated[str, msgspec.Meta(max_length=128)]
     """Who."""
-    at: datetime
+    at: Moment
     """When it was said, by the clock of whoever took it."""
     extend_s: Annotated[float, msgspec.Meta(ge=0, le=TIMEOUT_MAX_S)] = 0.0
 
@@ -164,7 +180,7 @@ class Watermark(Event, frozen=True):
     bridge: str
     """One run of a bridge: it is another one when the process is started again, and when it has lost a lane with what
     it had in hand."""
-    reached: datetime | None = None
+    reached: Moment | None = None
     """None: a bridge that is about to consume, and has not come round once."""
     gone: bool = False
     """It has nothing in hand, had nothing to give back, and will be silent from now on."""
@@ -173,7 +189,7 @@ class Watermark(Event, frozen=True):
 class Tick(Event, frozen=True):
     """The tracker's own clock in one partition: drive again what is due, refresh what is shown."""
 
-    at: datetime
+    at: Moment
 
 
 TransactionEvent = HeaderReceived | PayloadsStaged | Delivered | DeliveryRefused | Told | Command

@@ -79,11 +79,14 @@ class SeriesSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     content_type: str | None = None
 
 
+_Limit = Annotated[float, msgspec.Meta(ge=TIMEOUT_MIN_S, le=TIMEOUT_MAX_S)]
+
+
 class Timeouts(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Waiting limits of one transaction in seconds; None: the default of its type."""
 
-    idle_s: float | None = None
-    awaiting_s: float | None = None
+    idle_s: _Limit | None = None
+    awaiting_s: _Limit | None = None
 
 
 class Header(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
