@@ -7,25 +7,19 @@ random. What is found is printed, kept in the corpus, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
-import logging
-import os
+import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from importlib.util import find_spec
 from random import Random
-from tempfile import TemporaryDirectory
-from typing import Any
-
-import structlog
 
 from tests.fuzz.kafka import SPLIT
 from tests.fuzz.mutate import mutated, swept
-from tests.fuzz.target import Target
+from tests.fuzz.silence import be_silent
+from tests.fuzz.target import INPUT_MAX_BYTES, Target
 from tests.fuzz.targets import TARGETS
-
-INPUT_MAX_BYTES = 1 << 16
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,19 +29,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--blind", action="store_true", help="without atheris, even where it is installed")
     chosen = parser.parse_args(arguments)
-    logging.disable(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    be_silent()
     targets = list(TARGETS.values()) if chosen.target == "all" else [TARGETS[chosen.target]]
     search = _blind if chosen.blind or not _has_atheris() else _led
     return max(search(target, chosen.seconds, chosen.seed) for target in targets)
 
 
 def _has_atheris() -> bool:
-    try:
-        import atheris  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        return False
-    return bool(atheris)
+    return find_spec("atheris") is not None
 
 
 def _blind(target: Target, seconds: float, seed: int) -> int:
@@ -77,37 +66,8 @@ def _inputs(target: Target, seed: int) -> Iterator[bytes]:
 
 
 def _led(target: Target, seconds: float, seed: int) -> int:
-    """In a process of its own, because libFuzzer ends the one it runs in."""
-    child = os.fork()
-    if child == 0:
-        _atheris(target, seconds, seed)
-    return 1 if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) else 0
-
-
-def _atheris(target: Target, seconds: float, seed: int) -> None:
-    import atheris
-
-    with TemporaryDirectory() as folder:
-        for at, data in enumerate(target.corpus()):
-            (Path(folder) / f"{at:05d}").write_bytes(data)
-
-        def check(data: bytes) -> None:
-            try:
-                target.check(data)
-            except Exception:
-                print(f"{target.name}: kept as {target.keep(data)}", file=sys.stderr)
-                raise
-
-        options = [
-            f"-max_total_time={seconds:.0f}",
-            f"-seed={seed + 1}",
-            f"-max_len={INPUT_MAX_BYTES}",
-            "-rss_limit_mb=4096",
-        ]
-        libfuzzer: Any = atheris
-        libfuzzer.instrument_all()
-        libfuzzer.Setup(["fuzz", *options, f"-artifact_prefix={folder}/", folder], check)
-        libfuzzer.Fuzz()
+    command = [sys.executable, "-m", "tests.fuzz.led", target.name, str(seconds), str(seed)]
+    return 1 if subprocess.run(command, check=False).returncode else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Final
 
 from bridge.unreadable import Unreadable
 
+INPUT_MAX_BYTES: Final = 1 << 16
 CORPUS: Final = Path(__file__).parent / "corpus"
 
 
