@@ -25,7 +25,7 @@ sim: setup  ## Simulate with faults for HOURS=1, from SEED=..., and note it in t
 chaos: setup  ## Break a whole installation for MINUTES=5 with SEED=7, and judge it from outside
 	@$(bin)/python -m tests.chaos run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),7) $(ARGS)
 
-bench: setup  ## Measure, and write docs/performance.md (about an hour, on a quiet machine)
+bench: setup  ## Measure, and write docs/performance.md (about half an hour, on a quiet machine)
 	@$(bin)/python -m benchmarks $(ARGS)
 
 check: setup lock-check  ## Format, lint, types, layers, dependencies, locks

@@ -17,8 +17,9 @@ from typing import Final
 import click
 
 from benchmarks import scenarios
+from benchmarks.aims import Round
 from benchmarks.measured import Machine
-from benchmarks.report import Scenario, as_markdown, as_text
+from benchmarks.report import as_markdown, as_text
 from benchmarks.sides import Side
 from streams.stack import Stack
 
@@ -40,7 +41,7 @@ _SERVICES: Final = {"rabbitmq": "rabbitmq", "kafka": "kafka", "azurite": "storag
 @click.option("--side", "sides", multiple=True, help="Only the sides of this name.")
 def main(rounds: int, only: tuple[str, ...], sides: tuple[str, ...]) -> None:
     """Measure every scenario side by side, and write docs/performance.md."""
-    measured: dict[str, Scenario] = {name: [] for name in only or SCENARIOS}
+    measured: dict[str, list[Round]] = {name: [] for name in only or SCENARIOS}
     for number in range(rounds):
         # A stack for each round: the emulator gives space back only after twenty minutes.
         with TemporaryDirectory(prefix="brh-bench-") as folder:
@@ -50,14 +51,15 @@ def main(rounds: int, only: tuple[str, ...], sides: tuple[str, ...]) -> None:
                 _round(_machine(stack), number, measured, sides)
             finally:
                 stack.down(wipe=True)
+        if not only and not sides:
+            # After each: what was measured is not lost when a later round is not finished.
+            PAGE.write_text(as_markdown(measured))
+            click.echo(f"wrote {PAGE}")
     for name, scenario in measured.items():
         click.echo(as_text(name, scenario))
-    if not only and not sides:
-        PAGE.write_text(as_markdown(measured))
-        click.echo(f"wrote {PAGE}")
 
 
-def _round(machine: Machine, number: int, measured: dict[str, Scenario], only: tuple[str, ...]) -> None:
+def _round(machine: Machine, number: int, measured: dict[str, list[Round]], only: tuple[str, ...]) -> None:
     for name, scenario in measured.items():
         sides = {side: work for side, work in SCENARIOS[name](machine).items() if not only or side in only}
         # Each round begins with another side, so that none has always the freshest or the most used stack.

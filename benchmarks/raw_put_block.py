@@ -1,6 +1,7 @@
 """The way out alone: the same blocks from memory into the same storage, by plain HTTP.
 
-`python -m benchmarks.raw_put_block COUNT SIZE`; settings as for `python -m bridge`.
+`python -m benchmarks.raw_put_block COUNT SIZE`; settings as for `python -m bridge`. With `--md5` before them it only
+computes the MD5 of the blocks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import base64
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import ClientSession, TCPConnector
@@ -33,7 +34,7 @@ async def put_blocks(settings: BlobSettings, count: int, size: int, *, hash_each
     `hash_each`: where the service takes a block only with its MD5, compute that for each, as if none came twice.
     """
     sizes = _blocks(count, size)
-    url = await _url(settings)
+    url = await signed_url(settings, "raw")
     hash_each = hash_each and is_emulator(url)
     bodies = {size: os.urandom(size) for size in set(sizes)}
     sums = {size: _md5(body) for size, body in bodies.items()}
@@ -41,18 +42,24 @@ async def put_blocks(settings: BlobSettings, count: int, size: int, *, hash_each
 
     async def worker(session: ClientSession) -> None:
         for number, size in numbered:
-            block = base64.b64encode(f"{number:037d}".encode()).decode().replace("=", "%3D")
             md5 = await asyncio.to_thread(_md5, bodies[size]) if hash_each else sums[size]
             headers = {"Content-Length": str(size), "Content-MD5": md5, "x-ms-version": settings.blob_api_version}
-            address = f"{url}&comp=block&blockid={block}"
-            async with session.put(address, data=_pieces(bodies[size]), headers=headers) as answer:
-                assert answer.status == 201, await answer.text()
+            await put_block(session, url, f"{number:037d}", _pieces(bodies[size]), headers)
 
     async with ClientSession(connector=TCPConnector(limit=AT_ONCE)) as session:
         await asyncio.gather(*(worker(session) for _ in range(AT_ONCE)))
 
 
-async def _url(settings: BlobSettings) -> str:
+async def put_block(
+    session: ClientSession, url: str, block: str, data: bytes | AsyncIterable[memoryview], headers: Mapping[str, str]
+) -> None:
+    """One block of the blob that `url` leads to."""
+    coded = base64.b64encode(block.encode()).decode().replace("=", "%3D")
+    async with session.put(f"{url}&comp=block&blockid={coded}", data=data, headers=headers) as answer:
+        assert answer.status == 201, await answer.text()
+
+
+async def signed_url(settings: BlobSettings, name: str) -> str:
     """Of a blob, with a signature: signing each request is what the SDK costs, not the service."""
     assert settings.blob_connection_string is not None
     connection_string = settings.blob_connection_string.get_secret_value()
@@ -60,12 +67,12 @@ async def _url(settings: BlobSettings) -> str:
         signature = generate_blob_sas(
             service.account_name or "",
             settings.blob_container,
-            "raw",
+            name,
             account_key=service.credential.account_key,
             permission=BlobSasPermissions(create=True, write=True),
             expiry=datetime.now(UTC) + timedelta(hours=1),
         )
-        return f"{service.url.rstrip('/')}/{settings.blob_container}/raw?{signature}"
+        return f"{service.url.rstrip('/')}/{settings.blob_container}/{name}?{signature}"
 
 
 def _blocks(count: int, size: int) -> list[int]:
@@ -83,5 +90,15 @@ def _md5(body: bytes) -> str:
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
 
+async def _hash_blocks(count: int, size: int) -> None:
+    sizes = _blocks(count, size)
+    bodies = {size: os.urandom(size) for size in set(sizes)}
+    for each in sizes:
+        _md5(bodies[each])
+
+
 if __name__ == "__main__":
-    asyncio.run(tell(put_blocks(load(BlobSettings), int(sys.argv[1]), int(sys.argv[2]))))
+    if sys.argv[1] == "--md5":
+        asyncio.run(tell(_hash_blocks(int(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        asyncio.run(tell(put_blocks(load(BlobSettings), int(sys.argv[1]), int(sys.argv[2]))))

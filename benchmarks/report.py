@@ -10,10 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.aims import COMPARISONS, CORES, Comparison, Round
-
-Scenario = list[Round]
-"""What was measured side by side, round by round."""
+from benchmarks.aims import COMPARISONS, CORES, Comparison
+from benchmarks.remarks import Scenario, remarks
 
 FIGURES: Final = {
     "mb_per_s": "MB/s",
@@ -86,6 +84,8 @@ def as_markdown(measured: Mapping[str, Scenario]) -> str:
             lines.append(_row([side, *(_figure(each, key) if key in each[0] else "" for key in keys)]))
         lines += ["", *_table(["compared in each round", "found", "wanted"])]
         lines += [_row(each) for each in _compared(name, scenario)]
+        for remark in remarks(name, scenario):
+            lines += ["", remark]
     return "\n".join(lines) + "\n"
 
 
