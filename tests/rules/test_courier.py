@@ -78,6 +78,18 @@ async def test_a_queue_that_has_gone_keeps_nobody_from_being_told() -> None:
 # --- refusals
 
 
+async def test_a_plan_that_cannot_be_read_is_refused_and_decides_nothing() -> None:
+    blobs, result = await staged()
+    effect = result.completed()
+    first, *others = effect.series
+    damaged = replace(first, parts=tuple(replace(part, tiles="!") for part in first.parts))
+    answer = await courier(blobs, Posted()).carry_out(replace(effect, series=(damaged, *others)))
+    assert isinstance(answer, DeliveryRefused)
+    assert (answer.problem.code, answer.problem.retryable) == ("plan-unreadable", True)
+    assert await blobs.read("T1/_outcome.json") is None
+    assert isinstance(await courier(blobs, Posted()).carry_out(effect), Delivered)
+
+
 async def test_an_exchange_without_a_queue_is_a_refusal_that_says_what_to_do() -> None:
     blobs, result = await staged()
     for effect in (GAP, result.completed()):

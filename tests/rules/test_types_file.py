@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +128,17 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         load_policies(tmp_path / "nowhere.toml")
     with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
         load_policies(tmp_path)
+
+
+def test_a_tracker_with_a_wrong_file_does_not_start_and_says_all_that_is_wrong_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "types.toml"
+    path.write_text('[default]\nidle = "10M"\n[types.t]\nawaiting = "P7D"\n')
+    command = [sys.executable, "-m", "faust", "-A", "streams.app", "worker"]
+    env = {**os.environ, "BRH_TYPES_FILE": str(path)}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"tracker: BRH_TYPES_FILE: {path}: "
+        "default.idle is '10M', expected an ISO 8601 duration from PT1S to P6D such as PT10M; "
+        "types.t.awaiting is 'P7D', expected an ISO 8601 duration from PT1S to P6D such as PT10M (bad-settings)"
+    )

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import json
 
+from bridge.contract.inbound import SERIES_MAX, TOTAL_COUNT_MAX
 from tests.support.deliveries import below
-from tests.support.outside import Chunks, listening, publish_header, publish_payloads
+from tests.support.outside import (
+    Chunks,
+    listening,
+    payload_message,
+    publish_header,
+    publish_messages,
+    publish_payloads,
+)
 from tests.support.world import World
 
 
@@ -24,3 +32,19 @@ async def test_a_conflict_fails_the_transaction_and_nothing_but_records_is_left(
         assert {each.name for each in await below(blobs, txn)} <= set(records)
         world.wait_state(txn, ["Failed"])
         assert [each.name for each in await below(blobs, txn)] == records
+
+
+async def test_more_than_a_transaction_may_have_fails_it_and_nothing_but_records_is_left(world: World) -> None:
+    wide, long = "too-wide", "too-long"
+    async with listening(world, "transaction.failed.#") as heard, world.blobs() as blobs:
+        series = [{"type": f"s{number}", "totalCount": TOTAL_COUNT_MAX} for number in range(6)]
+        await publish_header(world, long, {"series": series})
+        names = [f"s{number}" for number in range(SERIES_MAX + 1)]
+        await publish_messages(world, [(f"small.{name}", payload_message(wide, name, 1, 1, b"x")) for name in names])
+        for txn, code in ((long, "too-many-payloads"), (wide, "too-many-series")):
+            (message,) = await heard.wait(txn)
+            data = json.loads(message.body)["data"]
+            assert (data["outcome"], data["problem"]["code"]) == ("Failed", code)
+            left = {each.name.removeprefix(f"{txn}/") for each in await below(blobs, txn)}
+            assert left <= {"_header.json", "_outcome.json", "_orphans.json", "_told.json"}
+            world.wait_state(txn, ["Failed"])
