@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,8 +17,9 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bridge.checksums import crc64, hex16
+from bridge.contract.events import PayloadsStaged, Staged, decode
 from streams.cli.producer import SendSummary, send
-from tests.support.world import World
+from tests.support.world import World, until
 
 
 class Chunks:
@@ -63,16 +65,22 @@ async def publish_header(
     world: World, txn: str, body: object, *, reply_to: str | None = None, headers: dict[str, str] | None = None
 ) -> None:
     """Send a header with this body."""
-    message = aio_pika.Message(
+    message = header_message(txn, body, reply_to=reply_to, headers=headers)
+    await publish_messages(world, [("header.default", message)])
+
+
+def header_message(
+    transaction: str, body: object, *, reply_to: str | None = None, headers: dict[str, str] | None = None
+) -> aio_pika.Message:
+    return aio_pika.Message(
         json.dumps(body).encode(),
         type="brh.header.v1",
-        correlation_id=txn,
+        correlation_id=transaction,
         content_type="application/json",
         reply_to=reply_to,
         headers=headers,
         delivery_mode=2,
     )
-    await publish_messages(world, [("header.default", message)])
 
 
 async def publish_payloads(world: World, txn: str, series: dict[str, Chunks], ordinals: list[int]) -> None:
@@ -131,12 +139,12 @@ async def assert_result(world: World, transaction: str, series: Mapping[str, Chu
     return outcome
 
 
-async def dead_letters(world: World, count: int) -> list[AbstractIncomingMessage]:
-    """What came to `brh.rejected`, with its bodies."""
+async def dead_letters(world: World, count: int, queue_name: str = "brh.rejected") -> list[AbstractIncomingMessage]:
+    """What came to a queue of messages that were put aside, with its bodies."""
     found = []
     # The largest body takes longer than the client's own limit of 5 s where other work goes on.
     async with await aio_pika.connect(world.amqp_url) as connection, asyncio.timeout(60):
-        queue = await (await connection.channel()).get_queue("brh.rejected")
+        queue = await (await connection.channel()).get_queue(queue_name)
         while len(found) < count:
             if (message := await queue.get(no_ack=True, fail=False, timeout=60)) is not None:
                 found.append(message)
@@ -201,10 +209,34 @@ async def listening(world: World, binding: str = "transaction.#", queue_name: st
         yield heard
 
 
-async def kafka_records(world: World, topic: str, key: str | None = None) -> list[bytes]:
-    """The values of all records in a topic, or of those with a key."""
-    found = await _records(world, topic)
+async def kafka_records(
+    world: World, topic: str, key: str | None = None, *, partition: int | None = None
+) -> list[bytes]:
+    """The values of all records in a topic or one of its partitions, or of those with a key."""
+    found = await _records(world, topic, partition)
     return [value for name, value in found if value is not None and key in (None, name and name.decode())]
+
+
+async def staged_facts(world: World, payloads: Mapping[str, int], timeout_s: float = 90) -> dict[str, list[Staged]]:
+    """What bridges have said of transactions, in order, once it is so many payloads of each or more."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found: dict[str, list[Staged]] = {transaction: [] for transaction in payloads}
+            for value in await kafka_records(world, world.topics.events):
+                event = decode(value)
+                if isinstance(event, PayloadsStaged) and event.transaction in found:
+                    found[event.transaction] += event.staged
+            if all(sum(fact.count for fact in found[each]) >= count for each, count in payloads.items()):
+                return found
+
+
+async def until_read(world: World, transaction: str, timeout_s: float = 90) -> None:
+    """The owner of a transaction has read all that is on the events topic by now: it shows what came behind it."""
+    mine = world.topics.partition_of(transaction)
+    names = (f"{transaction}-{number}" for number in itertools.count())
+    name = next(name for name in names if world.topics.partition_of(name) == mine)
+    await publish_payloads(world, name, {"a": Chunks(name, [1])}, [1])
+    await asyncio.to_thread(until, lambda: world.transaction(name), timeout_s, f"{name} is shown; see {world.log}")
 
 
 async def kafka_rows(world: World, topic: str) -> dict[str, bytes | None]:
@@ -212,7 +244,12 @@ async def kafka_rows(world: World, topic: str) -> dict[str, bytes | None]:
     return {json.loads(name): value for name, value in await _records(world, topic) if name is not None}
 
 
-async def _records(world: World, topic: str) -> list[tuple[bytes | None, bytes | None]]:
+async def kafka_keys(world: World, topic: str) -> list[bytes]:
+    """The key of every record that a topic still has."""
+    return [name for name, _ in await _records(world, topic) if name is not None]
+
+
+async def _records(world: World, topic: str, only: int | None = None) -> list[tuple[bytes | None, bytes | None]]:
     """Keys and values, in the order of each partition."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=world.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -222,6 +259,7 @@ async def _records(world: World, topic: str) -> list[tuple[bytes | None, bytes |
         partitions = [
             TopicPartition(topic, number)
             for number in consumer.partitions_for_topic(topic) or await _found(consumer, topic)
+            if only in (None, number)
         ]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -243,6 +281,17 @@ async def _found(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
             await asyncio.sleep(0.05)
     consumer.unsubscribe()
     return found
+
+
+async def consumed_by(world: World, queue_name: str, count: int, timeout_s: float = 60) -> None:
+    """Until a queue has so many consumers."""
+    async with await aio_pika.connect(world.amqp_url) as connection, asyncio.timeout(timeout_s):
+        channel = await connection.channel()
+        while True:
+            queue = await channel.declare_queue(queue_name, passive=True)
+            if (queue.declaration_result.consumer_count or 0) >= count:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def purge(world: World, queue_name: str) -> None:

@@ -95,6 +95,8 @@ async def test_an_extended_transaction_waits_longer_once_for_each_key(world: Wor
     assert [each["id"] for each in row["commands"]] == ["k-1", "k-2"]
     assert datetime.fromisoformat(row["deadlines"]["awaiting"]) == before + timedelta(hours=3)
     assert row["commands"][0]["by"] == "ann"
+    created, *said = (row["timestamps"]["created"], *(each["at"] for each in row["commands"]))
+    assert [created, *said] == sorted([created, *said]), "with the time at which it was said"
     assert (await run(world, "extend", txn, "--by", "1h", "--key", "k-2")).exit_code == 0
     too_long = await run(world, "extend", txn, "--by", "5d")
     assert (too_long.exit_code, "(beyond-limit)" in too_long.stderr) == (1, True)
