@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
 from bridge.contract import events
 from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, Tick, Watermark
@@ -113,7 +112,8 @@ class Assembler:
         elif (why := owned.unreadable.get(event.transaction)) is not None:
             self._outbox.park(record, f"a row of transaction {event.transaction} cannot be read: {why}")
         elif event.transaction not in owned.closed:
-            self._facts(owned, event, record)
+            # Answers are waited for by the broker's own clock.
+            self._facts(owned, event, record if isinstance(event, _ANSWERS) else owned.dated(record))
         elif isinstance(event, Delivered):
             self._mend(event.transaction)
         else:
@@ -201,9 +201,7 @@ class Assembler:
     def _look(self, owned: Partition, transaction_id: str, record: Record) -> None:
         """Find out what time has brought for a transaction, keep it, and act on it."""
         before = after = owned.transactions[transaction_id]
-        clock = owned.clock(record.at)
-        # A broker's clock may be behind that of the one before it; what is noticed is not older than what is known.
-        record = replace(record, at=max(record.at, clock.watermark or record.at))
+        clock, record = owned.clock(record.at), owned.dated(record)
         for place in range(DECISIONS_MAX):
             if (decision := lapsed(after, clock)) is None:
                 break
@@ -228,7 +226,7 @@ class Assembler:
         crash_point("tracker.transaction-closed")
 
     def _mend(self, transaction_id: str) -> None:
-        """Show an outcome that is read again: a crash may have taken the readable row and left the outcome's own."""
+        """Show an outcome where the readable row does not: a crash may have taken it, and left the outcome's own."""
         shown = self._shown.get(transaction_id)
         state = shown.get("state") if shown is not None else None
         if not (isinstance(state, str) and state in FINAL):
@@ -259,6 +257,9 @@ class Assembler:
                 self._rows, self._shown, self._mine(), self._topics, self._policies, record.at, retention_s
             )
             crash_point("tracker.index-rebuilt")
+            # An owner that was frozen may have written over the readable row of what was closed meanwhile.
+            for transaction_id in (each for recovered in self._owned.values() for each in recovered.closed):
+                self._mend(transaction_id)
         if (owned := self._owned.get(record.partition)) is None:
             owned = self._owned[record.partition] = Partition()
         owned.hear(record.at)

@@ -6,7 +6,10 @@ import time
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from streams.asked import Asked
+from streams.record import Record
 from streams.schedule import Schedule
 from tables.deadlines import Clock, Deadline, deadlines
 from tables.receipts import outcome_key
@@ -59,6 +62,15 @@ class Partition:
     def clock(self, now: datetime) -> Clock:
         """What time it is at a record that the broker took at `now`."""
         return Clock(now, self.watermarks.reached if self.watermarks else None, time.monotonic() - self._since_s)
+
+    def dated(self, record: Record) -> Record:
+        """The record, not older than the watermark.
+
+        The clock of a broker may be behind that of the one before it; what begins at such a record would be late at
+        once.
+        """
+        reached = self.watermarks.reached if self.watermarks else None
+        return record if reached is None or reached <= record.at else replace(record, at=reached)
 
     def close(self, transaction_id: str, forget_at: datetime) -> None:
         """Forget an open transaction but for its id; its rows are left over, but for the outcome."""

@@ -158,6 +158,21 @@ def test_a_broker_whose_clock_is_behind_makes_no_flood_of_gaps(tracker: Tracker)
     assert len(decisions(tracker)) < 6
 
 
+def test_a_broker_whose_clock_is_behind_abandons_nobody_who_has_just_begun(tracker: Tracker) -> None:
+    tracker.stalled(hours=1)
+    begun(tracker)
+    ahead = tracker.now()
+    tracker.clock.now_s -= 1_200
+    tracker.tell(payload("a", 1, of=2))
+    tracker.passes(minutes=1)
+    tracker.tell(header(a=2))
+    assert (wanted(tracker), decisions(tracker)) == ([], [])
+    tracker.start()
+    tracker.tell(payload("a", 2, of=2))
+    assert wanted(tracker) == [("Completed", None)]
+    assert tracker.index()[T1].created == ahead
+
+
 # --- notices
 
 
@@ -443,6 +458,18 @@ def test_of_an_outcome_whose_other_rows_are_gone_the_readable_row_is_mended(trac
     writes = tracker.shown.writes
     tracker.assembler.take(record)
     assert tracker.shown.writes == writes
+
+
+def test_a_readable_row_that_a_frozen_owner_has_written_over_is_mended_by_the_next_one(tracker: Tracker) -> None:
+    tracker.tell(header(a=1))
+    tracker.tell(payload("a", 1, of=1))
+    open_row = tracker.shown[T1]
+    tracker.tell(delivered("Completed"))
+    closed_row = tracker.shown[T1]
+    tracker.shown[T1] = open_row
+    tracker.start()
+    tracker.tick()
+    assert tracker.shown[T1] == closed_row
 
 
 def test_an_outcome_that_is_heard_of_first_closes_a_transaction_nobody_knew(tracker: Tracker) -> None:
