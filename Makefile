@@ -19,8 +19,12 @@ test: setup  ## Run the tests, with ARGS="-k word" only some
 test-slow: setup  ## Run the tests that take minutes each (about a quarter of an hour)
 	@$(bin)/python -m pytest -m slow $(ARGS)
 
-sim: setup  ## Simulate with faults for HOURS=1, from SEED=..., and note it in tests/sim/ledger.jsonl
-	@$(bin)/python -m tests.sim --seed $(or $(SEED),$$(date +%s)) --hours $(or $(HOURS),1) --processes 2 --ledger
+sim: setup  ## Simulate 20 million steps with faults, or HOURS=8 with seeds of their own, noted in the ledger
+ifdef HOURS
+	@$(bin)/python -m tests.sim --seed $(or $(SEED),$$(date +%s)000) --hours $(HOURS) --processes 2 --ledger
+else
+	@$(bin)/python -m tests.sim --seed $(or $(SEED),1) --steps 20_000_000 --processes 2
+endif
 
 chaos: setup  ## Break a whole installation for MINUTES=5 with SEED=7, and judge it from outside
 	@$(bin)/python -m tests.chaos run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),7) $(ARGS)

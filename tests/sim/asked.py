@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bridge.contract.outbound import Ranges
+from tables.missing import missing_of
 from tables.transaction import Transaction
 from tests.sim.installation import Installation
 from tests.sim.tracker import Tracker
 
 
-def lost(installation: Installation, transaction: str) -> Mapping[str, Ranges | None]:
-    """Ordinals of accepted payloads that are known not to be staged any more, by series."""
+def lost(installation: Installation, transaction: str, *, missing: bool) -> Mapping[str, Ranges | None]:
+    """Ordinals of accepted payloads that are known not to be staged any more, by series; or of all that are missing."""
     known = _known(installation, transaction)
+    if missing and known is not None and known.verdict is None:
+        return missing_of(known) or {}
     for problem in reversed(known.problems) if known is not None else ():
         if problem.code == "blocks-missing":
             return problem.missing or {}

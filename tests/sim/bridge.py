@@ -98,6 +98,7 @@ class SimBridge(Process):
         self.connections: list[SimConnection] = []
         self._lanes: list[Lanes] = []
         self._intakes: list[HeaderIntake | PayloadIntake] = []
+        self._memory: Memory | None = None
         self._stopping = False
         self.begin(self._start())
 
@@ -107,7 +108,7 @@ class SimBridge(Process):
         facts: Any = self.facts
         notices: Any = self._notices
         outlets = Outlets(self._blobs, facts, notices, instance=settings.instance, hold_max_s=settings.hold_max_s)
-        memory = Memory(self._memory_bytes)
+        memory = self._memory = Memory(self._memory_bytes)
         self._watermarks = Watermarks(facts, self.name, settings, unheard_max_s=UNHEARD_MAX_S, crash=self.crash)
         try:
             await self._watermarks.start()
@@ -146,6 +147,16 @@ class SimBridge(Process):
             )
             for queue, intake, count, prefetch in kinds
         ]
+
+    @property
+    def held_bytes(self) -> int:
+        """Of bodies."""
+        return self._memory.held_bytes if self._memory is not None else 0
+
+    @property
+    def busy(self) -> bool:
+        """Something is in hand."""
+        return bool(self.held_bytes) or any(intake.busy for intake in self._intakes)
 
     def stop(self) -> None:
         """As SIGTERM does."""

@@ -45,12 +45,16 @@ class Checks:
         self.orphans: dict[str, CloudEvent] = {}
         self._notices: dict[str, dict[str, bytes]] = {}
         """Transaction -> id -> body of everything that was told of its outcome."""
+        self._confirmed: set[tuple[str, str]] = set()
+        """Transaction and id of what is in the queue of notifications."""
         self._facts: set[tuple[str, str, int, int, str]] = set()
         """Transaction, series, ordinal, total count, CRC-64 of what the log tells."""
         for log in installation.kafka.events:
             log.on_append = self._event
         for log in installation.kafka.parked:
             log.on_append = self._parked
+        for log in installation.kafka.outcomes:
+            log.on_append = self._published
         installation.storage.on_change = self._changed
         installation.rabbit.on_ack = self._acked
         installation.rabbit.on_notice = self._noticed
@@ -163,8 +167,8 @@ class Checks:
 
     def _marked(self, transaction: str, told: Marker) -> None:
         self.world.require(transaction not in self.told, "I5", f"{transaction} was marked as told twice")
-        known = self._notices.get(transaction, {})
-        self.world.require(told.notification_id in known, "I5", f"{transaction} is marked as told, and nobody was")
+        told_of = (transaction, told.notification_id) in self._confirmed
+        self.world.require(told_of, "I5", f"{transaction} is marked as told, and nobody was")
         self.told[transaction] = told
 
     # Notices
@@ -175,10 +179,18 @@ class Checks:
             self.orphans[name] = event
         if queue != topology.NOTIFICATIONS or (kind := key.split(".")[1]) not in FINAL:
             return
+        self._outcome_told(name, kind, event)
+        self._confirmed.add((name, event.id))
+
+    def _published(self, _log: Log, _record: Record, said: object) -> None:
+        assert isinstance(said, CloudEvent)
+        self._outcome_told(said.subject or "", said.type.split(".")[2], said)
+
+    def _outcome_told(self, name: str, kind: str, event: CloudEvent) -> None:
         outcome = self.outcomes.get(name)
         if outcome is None:
             self.world.violate(f"I6: {name} is told and has no outcome")
-        self.world.require(kind == outcome.outcome.lower(), "I2", f"{name} is {outcome.outcome}, told was {key}")
+        self.world.require(kind == outcome.outcome.lower(), "I2", f"{name} is {outcome.outcome}, told was {kind}")
         self.results.readable(outcome)
         self.results.orphans_first(outcome, self.heard[name], self.orphans.get(name))
         body = msgspec.json.encode(event)
@@ -189,9 +201,21 @@ class Checks:
 
     # For the end
 
+    def begin_anew(self) -> None:
+        """Kafka has lost its topics: what is first from now on is what counts, where there is no outcome yet."""
+        self.results.topics_lost = True
+        for name, told in list(self.heard.items()):
+            told.since.clear()
+            if name not in self.outcomes:
+                del self.heard[name]
+
     def open(self) -> list[str]:
         """Transactions that somebody has heard of, and that have no end."""
         return [name for name in self.plans if name in self.heard and name not in self.delivered]
+
+    def is_open(self, name: str) -> bool:
+        """Somebody has heard of it, and nothing is decided."""
+        return name in self.heard and name not in self.outcomes
 
     def left_over(self) -> list[str]:
         """Parts that no outcome lists; what is staged on a part that is committed is dropped by the service."""

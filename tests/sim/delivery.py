@@ -118,7 +118,7 @@ class Delivery(Worker):
         if hasattr(self, "_window"):
             self._window.forget()
 
-    async def recover(self, partitions: Sequence[int]) -> None:
+    async def recover(self, generation: int, partitions: Sequence[int]) -> None:
         self._acked = {}
 
     def done_offsets(self) -> dict[int, int]:

@@ -11,9 +11,11 @@ from math import log
 from typing import Final, TypeVar
 
 from tests.sim.bridge import SimBridge
+from tests.sim.checks import Checks
 from tests.sim.installation import Installation
 from tests.sim.nights import DAY_S, Nights
 from tests.sim.process import Process
+from tests.sim.rebuild import lose_topics
 from tests.sim.worker import Worker
 from tests.sim.workload import Workload
 from tests.sim.world import World
@@ -28,8 +30,11 @@ RARE, OFTEN, MOSTLY = 0.01, 0.1, 0.4
 class Faults:
     """Those of one run."""
 
-    def __init__(self, world: World, installation: Installation, workload: Workload, nights: Nights) -> None:
+    def __init__(
+        self, world: World, installation: Installation, workload: Workload, checks: Checks, nights: Nights
+    ) -> None:
         self.world = world
+        self._checks = checks
         self._nights = nights
         self._in = installation
         self._workload = workload
@@ -64,6 +69,7 @@ class Faults:
             self._storage_down,
             self._wrong_clock,
             self._night,
+            self._lose_topics,
             self._workload.answer,
         ]
 
@@ -212,11 +218,16 @@ class Faults:
 
     def _new_leader(self) -> None:
         self.world.fault("kafka leader with another clock")
-        self._pick(self._in.kafka.events).skew_s = self.world.chance.uniform(-2.0, 2.0)
+        self._pick(self._in.kafka.events).skew_s = self.world.chance.uniform(-300.0, 300.0)
 
     def _lose_offsets(self) -> None:
         self.world.fault("kafka offsets lost")
         self._pick([self._in.tracking, self._in.delivering]).committed.clear()
+
+    def _lose_topics(self) -> None:
+        if not self._checks.results.topics_lost and self.world.happens(0.3):
+            self.world.fault("kafka topics lost")
+            lose_topics(self._in, self._checks)
 
     def _compact(self) -> None:
         self.world.fault("kafka changelogs compacted")

@@ -207,5 +207,14 @@ class Kafka:
         self.receipts = [Changelog(world, "receipts", number) for number in range(partitions)]
         self.transactions = [Changelog(world, "transactions", number) for number in range(partitions)]
 
+    def lose(self) -> None:
+        """Everything that was ever said; the topics are made anew."""
+        for log in (*self.events, *self.deliveries, *self.outcomes, *self.parked):
+            log.records.clear()
+            log.said.clear()
+            log.first = 0
+        for changelog in (*self.receipts, *self.transactions):
+            changelog.changes.clear()
+
 
 __all__ = ["Change", "Changelog", "Kafka", "KafkaError", "Log", "Pipe", "Reader", "Trouble"]

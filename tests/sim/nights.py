@@ -27,11 +27,19 @@ class Nights:
         self.world = installation.world
         self._in = installation
         self._checks = checks
+        self._peaceful = 0
 
     def suspended(self, for_s: float) -> None:
         """Every machine is, and goes on where it was."""
         self.world.fault("everything suspended")
         self._leap(for_s)
+
+    def peaceful(self, for_s: float) -> None:
+        """The same, when nothing goes wrong by day: from the second night on nothing of an open transaction expires."""
+        self._peaceful += 1
+        self.world.fault("peaceful night")
+        gone = [name for name in self._leap(for_s) if self._checks.is_open(name.partition("/")[0])]
+        self.world.require(self._peaceful < 2 or not gone, "I13", f"storage dropped what was waited for: {gone}")
 
     def switched_off(self, for_s: float) -> None:
         """Nothing of ours runs, and then all of it is started again."""
@@ -49,7 +57,7 @@ class Nights:
         for slot in self._in.processes:
             self._in.start_for_good(slot)
 
-    def _leap(self, for_s: float) -> None:
+    def _leap(self, for_s: float) -> list[str]:
         world, kafka = self.world, self._in.kafka
         world.now_s += for_s
         if gone := self._in.storage.expire():
@@ -63,6 +71,7 @@ class Nights:
             for channel in list(self._in.rabbit.channels):
                 if channel.unacked and not channel.closed:
                     channel.connection.given_up()
+        return gone
 
     def _retain(self, log: Log, kept: timedelta) -> None:
         oldest = self.world.now() - kept

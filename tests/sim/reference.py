@@ -6,10 +6,14 @@ It reads the log and nothing else, and shares no code with the rules: a dictiona
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from bridge.contract.events import Command, HeaderReceived, PayloadsStaged, Staged
 from streams.record import Record
 from tests.sim.world import EPOCH
+
+UNSEEN: Final = "?"
+"""What an ordinal is in a run of which only storage tells."""
 
 
 @dataclass
@@ -57,6 +61,12 @@ class Told:
         if self.complete_s is None and self.complete:
             self.complete_s = (record.at - EPOCH).total_seconds()
 
+    def guess(self, contents: dict[tuple[str | None, int], str]) -> None:
+        """What those ordinals are of which only storage has told, as far as nobody contradicts."""
+        for at, known in self.first.items():
+            if known == UNSEEN:
+                self.first[at] = contents.get(at, known)
+
     def _header(self, said: HeaderReceived) -> None:
         if self.header is None:
             self.header = said
@@ -78,14 +88,24 @@ class Told:
         if self.totals.get(series, staged.total_count) != staged.total_count:
             self.contradictions.add("conflicting-total-count")
             return
+        if staged.found:
+            self._found(staged)
+            return
         said = {
             (series, staged.first + place): crc64 if staged.sizes[place] else ""
             for place, crc64 in enumerate(staged.crc64s)
         }
-        if any(self.first.get(at, crc64) != crc64 for at, crc64 in said.items()):
+        if any(self.first.get(at, crc64) not in (crc64, UNSEEN) for at, crc64 in said.items()):
             self.contradictions.add("conflicting-payload")
             return  # a block is committed as a whole, so a run loses as a whole
         self.totals[series] = staged.total_count
         for at, crc64 in said.items():
             if at not in self.first:
                 self.first[at], self.since[at] = crc64, offset
+
+    def _found(self, staged: Staged) -> None:
+        """A run that storage tells of counts where nothing is known of its ordinals."""
+        at = [(staged.series, ordinal) for ordinal in range(staged.first, staged.first + staged.count)]
+        if not any(each in self.first for each in at):
+            self.totals[staged.series] = staged.total_count
+            self.first.update(dict.fromkeys(at, UNSEEN))

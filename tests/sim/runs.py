@@ -12,6 +12,7 @@ from typing import Final, TextIO
 from tests.sim.asked import is_known, lost
 from tests.sim.checks import Checks
 from tests.sim.faults import Faults
+from tests.sim.in_hand import in_hand
 from tests.sim.installation import LONG, SHORT, Installation
 from tests.sim.nights import DAY_S, Nights
 from tests.sim.process import current, worlds
@@ -68,11 +69,11 @@ class Run:
             transactions=chance.choice((2, 6, 12)),
             spread_s=chance.choice((1.0, 60.0, 300.0)),
         )
-        self.workload.lost = lambda transaction: lost(self.installation, transaction)
-        self.workload.known = lambda transaction: is_known(self.installation, transaction)
+        self.workload.lost = lambda name: lost(self.installation, name, missing=self.checks.results.topics_lost)
+        self.workload.known = lambda name: is_known(self.installation, name)
         self.checks = Checks(self.installation, self.workload)
         self._nights = Nights(self.installation, self.checks)
-        self.faults = Faults(world, self.installation, self.workload, self._nights)
+        self.faults = Faults(world, self.installation, self.workload, self.checks, self._nights)
 
     def go(self) -> None:
         """Until everything has come to its end. Raises Violation."""
@@ -84,23 +85,24 @@ class Run:
         answers_s, sleeps_s = world.now_s + ANSWER_S, world.now_s + DAYLIGHT_S
         while world.violation is None and not self._at_rest():
             if world.steps > last_step:
-                at_rest(checks)
-                world.violate(f"I10: {checks.open()} have no end after {PEACE_STEPS_MAX} steps")
+                at_rest(checks, self.installation)
+                what = (*checks.open(), *in_hand(self.installation))
+                world.violate(f"I10: after {PEACE_STEPS_MAX} steps there is no end of {what}")
             for _ in range(LOOK_STEPS):
                 world.step()
             if world.now_s > answers_s:
                 self.workload.answer()
                 answers_s = world.now_s + ANSWER_S
             if self._long and world.now_s > sleeps_s:
-                self._nights.suspended(DAY_S / 3)
+                self._nights.peaceful(DAY_S / 3)
                 sleeps_s = world.now_s + DAYLIGHT_S
         if world.violation is None:
-            at_rest(checks)
+            at_rest(checks, self.installation)
 
     def _at_rest(self) -> bool:
-        queues = self.installation.rabbit.queues.values()
-        empty = all(not q.ready and not any(c.unacked for c in q.channels) for q in queues)
-        return empty and self.workload.done and not self.checks.open() and not self.checks.left_over()
+        if not self.workload.done or self.checks.open() or self.checks.left_over():
+            return False
+        return not in_hand(self.installation)
 
 
 def run(seed: int, trace: TextIO | None = None) -> Ran:

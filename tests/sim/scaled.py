@@ -29,7 +29,7 @@ from bridge import (
     runs,
 )
 from bridge import watermarks as bridge_watermarks
-from streams import assemble, commit, courier, outcome, partition, post, topics
+from streams import assemble, commit, courier, found, outcome, partition, post, topics
 from streams.hardened import outstanding
 from tables import contents
 from tests.sim.connection import SimConnection
@@ -129,7 +129,8 @@ def _shrink() -> None:
     runs.RUN_PAYLOAD_MAX_BYTES = SMALL_BYTES
     runs.RUN_ORDINALS_MAX = RUN_ORDINALS
     runs.RUN_MAX_BYTES = RUN_BYTES
-    hand.RUN_ORDINALS_MAX = RUN_ORDINALS
+    hand.RUN_ORDINALS_MAX = found.RUN_ORDINALS_MAX = RUN_ORDINALS
+    found.RUN_MAX_BYTES = RUN_BYTES
     contents.CHUNK_ORDINALS = CHUNK_ORDINALS
     memory.BUFFER_BYTES = inflow.BUFFER_BYTES = BUFFER_BYTES
     memory._buffer = lambda: memoryview(bytearray(BUFFER_BYTES))

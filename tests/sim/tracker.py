@@ -117,16 +117,18 @@ class Tracker(Worker):
         await self.commit()
         await self.outstanding.wait()
 
-    async def recover(self, partitions: Sequence[int]) -> None:
-        """Read the changelogs of these partitions up to where they end now."""
+    async def recover(self, generation: int, partitions: Sequence[int]) -> None:
+        """Read the changelogs of these partitions up to where they end now, unless they move again meanwhile."""
         for table in (self.rows, self.shown):
             for partition in partitions:
                 changes = list(table.changelogs[partition].changes)
                 for place, (key, value) in enumerate(changes):
                     if place % RECOVERED_AT_ONCE == 0:
                         await asyncio.sleep(0)
+                        if generation != self.generation:
+                            return
                     table.replay(key, value)
-        if set(partitions) == self.assigned and not self.keeps_ghosts:
+        if generation == self.generation and not self.keeps_ghosts:
             for table in (self.rows, self.shown):
                 table.drop_ghosts()
             self.assembler.forget()

@@ -115,8 +115,8 @@ class Worker(Process):
         self.begin(self._take_over(generation, partitions))
 
     async def _take_over(self, generation: int, partitions: Sequence[int]) -> None:
-        await self.recover(partitions)
-        if generation == self.generation and self.assigned == set(partitions):
+        await self.recover(generation, partitions)
+        if generation == self.generation:
             for partition in partitions:
                 committed = self.group.committed.get(partition, 0)
                 self.positions[partition] = max(committed, self.logs[partition].first)
@@ -124,7 +124,7 @@ class Worker(Process):
             self.flowing = True
             self.poke(-1)
 
-    async def recover(self, partitions: Sequence[int]) -> None:
+    async def recover(self, generation: int, partitions: Sequence[int]) -> None:
         """Rebuild what these partitions need."""
 
     # Reading
@@ -149,6 +149,11 @@ class Worker(Process):
         record = log.get(max(self.positions[partition], log.first))
         self.positions[partition] = record.offset + 1
         return record
+
+    @property
+    def behind(self) -> bool:
+        """There is more to read."""
+        return any(position < self.logs[partition].end for partition, position in self.positions.items())
 
     # Commits
 

@@ -50,11 +50,9 @@ class Workload:
     def answer(self) -> None:
         """Send again what storage has lost, as the API's list of gaps names it."""
         for plan in self.plans.values():
-            if not (lost := self.lost(plan.id)):
-                continue
-            for sent in plan.sent:
-                ranges = lost.get(sent.series or "") or ()
-                if sent.valid and any(first <= sent.ordinal <= last for first, last in ranges):
+            lost = self.lost(plan.id)
+            for sent in plan.sent if lost else ():
+                if sent.valid and _is_among(lost, sent):
                     self.world.fault("producer sends lost payload again")
                     self._later(self.world.now_s, sent)
 
@@ -102,6 +100,13 @@ class Workload:
         self.world.note("command", action, plan.id)
         said = Command(plan.id, f"{action}-1", action, "ann", self.world.now(), 60.0 if action == "extend" else 0.0)  # type: ignore[arg-type]
         self._kafka.events[self._kafka.partition_of(plan.id)].append(plan.id.encode(), events.encode(said), said)
+
+
+def _is_among(lost: Mapping[str, Ranges | None], sent: Sent) -> bool:
+    if sent.series not in lost:
+        return False
+    ranges = lost[sent.series]
+    return ranges is None or any(first <= sent.ordinal <= last for first, last in ranges)
 
 
 __all__ = ["Plan", "Sent", "Workload"]
