@@ -14,6 +14,7 @@ import pytest
 from bridge import crash_points as seam
 from tests.crash.coverage import BY_SCENARIO, PROCESSES, SCENARIO
 from tests.crash.points import ROOT, BadPoint, crash_points
+from tests.crash.scenarios import SCENARIOS
 
 NAME = re.compile(rf"({'|'.join(PROCESSES)})\.[a-z]+(-[a-z]+)*")
 
@@ -23,6 +24,10 @@ def test_every_point_of_the_code_has_a_scenario_and_every_scenario_only_points_o
     assert set(found) == set(SCENARIO)
     assert len(found) >= 40
     assert sum(map(len, BY_SCENARIO.values())) == len(SCENARIO), "each has one"
+
+
+def test_every_scenario_is_played() -> None:
+    assert set(BY_SCENARIO) == set(SCENARIOS)
 
 
 def test_names_say_the_process_and_what_has_happened() -> None:

@@ -67,13 +67,13 @@ class World:
     ) -> None:
         """`env` holds settings that are to differ from those below."""
         self.name = f"t{uuid4().hex[:10]}"
-        self._virtual_host = VirtualHost(stack_env, self.name)
+        self.virtual_host = VirtualHost(stack_env, self.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "processes.log"
         self.api = f"http://127.0.0.1:{free_port()}"
         self.env = {
             **stack_env,
-            "BRH_AMQP_URL": self._virtual_host.url,
+            "BRH_AMQP_URL": self.virtual_host.url,
             "BRH_NAMESPACE": self.name,
             "BRH_PARTITIONS": str(PARTITIONS),
             "BRH_BLOB_CONTAINER": self.name,
@@ -113,7 +113,7 @@ class World:
 
     def provision(self) -> None:
         """Make what the processes need in the three systems."""
-        self._virtual_host.make()
+        self.virtual_host.make()
         with ThreadPoolExecutor(1) as thread:  # a test may be running an event loop in this one
             thread.submit(asyncio.run, self._provision()).result()
 
@@ -149,7 +149,7 @@ class World:
 
     def stop(self) -> None:
         self.end_processes()
-        self._virtual_host.drop()
+        self.virtual_host.drop()
 
     def pid(self, name: str) -> int | None:
         return self._supervisor.pid(name) if self._supervisor else None
@@ -200,7 +200,7 @@ class World:
 
     def queue(self, name: str) -> dict[str, Any]:
         """What the broker tells of a queue."""
-        return self._virtual_host.queue(name)
+        return self.virtual_host.queue(name)
 
     def blobs(self) -> AzureBlobs:
         """The installation's container; an async context manager."""
