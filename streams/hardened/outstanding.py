@@ -35,7 +35,7 @@ class Outstanding:
         """Until everything handed over before this moment is acknowledged; later records belong to later offsets."""
         if self._futures:
             await asyncio.wait(set(self._futures))
-            crash_point("worker.records-flushed")
+        crash_point("worker.records-flushed")
 
     def _track(self, future: Any) -> Any:
         self._futures.add(future)

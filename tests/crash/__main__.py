@@ -68,8 +68,10 @@ def run(
     found = report.read(lines)
     if set(wanted) == set(report.all_combinations()) <= set(found):
         report.PAGE.write_text(report.page(found[each] for each in wanted))
-    failed = [report.said(found[each]) for each in wanted if each in found and not _passed(found[each])]
-    click.echo("\n".join([f"{len(wanted) - len(failed)} of {len(wanted)} passed", *failed]))
+    judged = [found[each] for each in wanted if each in found]
+    failed = [report.said(each) for each in judged if not _passed(each)]
+    summary = f"{len(judged) - len(failed)} passed, {len(failed)} did not, {len(wanted) - len(judged)} were not run"
+    click.echo("\n".join([summary, *failed]))
     raise SystemExit(bool(failed))
 
 
