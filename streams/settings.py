@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from bridge.settings import (
     AmqpSettings,
@@ -42,6 +43,23 @@ def _retention(seconds: float) -> float:
     return seconds
 
 
+def _stall(seconds: float, others: ValidationInfo) -> float:
+    session_s = others.data.get("session_timeout_s", 0.0)
+    if seconds < 2 * session_s:
+        raise ValueError(f"must be at least {2 * session_s:g}, two of BRH_SESSION_TIMEOUT_S: a group waits that long")
+    return seconds
+
+
+def _attempt(seconds: float, others: ValidationInfo) -> float:
+    allowed_s = others.data.get("stall_max_s", inf) - others.data.get("produce_timeout_s", 0.0)
+    if seconds >= allowed_s:
+        raise ValueError(
+            f"must be below {allowed_s:g}, which is BRH_STALL_MAX_S without BRH_PRODUCE_TIMEOUT_S: a delivery that "
+            "takes its time would look like a worker that stands still"
+        )
+    return seconds
+
+
 Bind = Annotated[str, AfterValidator(_loopback_bind)]
 
 
@@ -68,6 +86,15 @@ class WorkerSettings(InstanceSettings, KafkaSettings):
     """Of a session: when the last accepted heartbeat is older, a worker sends no row and no effect and ends itself.
     Heartbeats come five times in a session, so a few may be lost; the rest of it is for the record's way to the broker
     before others get the partitions."""
+    stall_max_s: Annotated[float, AfterValidator(_stall)] = Field(600, ge=120, le=14_400, validate_default=True)
+    """A worker that makes no progress for longer, while events or a recovery wait for it or Kafka does not answer, ends
+    itself. Longer than what may take long and is none: a rebalance, a dead member's session twice, one delivery."""
+    partition_stall_max_s: float = Field(3_600, ge=120, le=86_400)
+    """The same for one partition while the others make progress: longer than one that has to catch up keeps the others
+    waiting."""
+    recovery_quiet_s: float = Field(3, ge=1, le=60)
+    """When a recovery stands still for so long, it is found out whether what it waits for is there at all. Longer than
+    the pauses between two batches of records."""
 
 
 class TrackerSettings(WorkerSettings, WatermarkSettings):
@@ -94,7 +121,7 @@ class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     delivery_bind: Bind = "127.0.0.1:6067"
     deliveries_in_flight: int = Field(16, ge=1, le=256)
     """Transactions that are delivered at once; a slow one occupies one of them."""
-    delivery_attempt_s: float = Field(300, ge=5, le=3_600)
+    delivery_attempt_s: Annotated[float, AfterValidator(_attempt)] = Field(300, ge=5, le=3_600, validate_default=True)
     """How long one attempt may take before it counts as refused and the tracker asks again."""
     commits_in_flight: int = Field(4, ge=1, le=64)
     """Parts of one transaction that are committed at once."""

@@ -21,7 +21,13 @@ def worker_options(settings: WorkerSettings, group: str, bind: str) -> dict[str,
     host, port = host_and_port(bind)
     name = settings.worker_id or f"port-{port}"
     return {
-        "limits": Limits(settings.frozen_session_share, settings.fence_session_share),
+        "limits": Limits(
+            settings.frozen_session_share,
+            settings.fence_session_share,
+            settings.stall_max_s,
+            settings.partition_stall_max_s,
+            settings.recovery_quiet_s,
+        ),
         "broker": [f"kafka://{server.strip()}" for server in settings.kafka_bootstrap.split(",")],
         "autodiscover": False,
         "datadir": str(settings.data_dir / f"{group}-{name}"),

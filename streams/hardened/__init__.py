@@ -24,13 +24,18 @@ fence           Kafka takes records of a member that was put out of its group. H
                 heartbeats are not accepted or whom the group does not know any more sends no row, and ends itself.
 static member   A worker with a stable name takes its partitions back at once when it is started again. Stock Faust
                 waits for ever when its address is another one then; here it joins anew.
+progress        Stock Faust falls silent in many ways and looks healthy. Here a worker that makes no progress while
+                something waits for it ends itself.
+recovery        Stock Faust waits for ever for the last offsets of a changelog when they hold no record, but the marker
+                of a transaction. Here the log is asked, and the recovery goes on.
+start           Stock Faust ends when Kafka cannot be reached. Here it waits.
 
 Every end is `os._exit`: no clean-up code runs, so nothing is committed on the way out. A supervisor starts the process
 again.
 """
 
 from streams.hardened.app import HardenedApp, drop_ghosts
-from streams.hardened.ends import EXIT_AGENT, EXIT_FENCE, EXIT_FROZEN, EXIT_SEND, end_process
+from streams.hardened.ends import EXIT_AGENT, EXIT_FENCE, EXIT_FROZEN, EXIT_SEND, EXIT_STALLED, end_process
 from streams.hardened.limits import Limits
 
 __all__ = [
@@ -38,6 +43,7 @@ __all__ = [
     "EXIT_FENCE",
     "EXIT_FROZEN",
     "EXIT_SEND",
+    "EXIT_STALLED",
     "HardenedApp",
     "Limits",
     "drop_ghosts",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
 import faust
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
 from faust.types.agents import AgentT
 from faust.types.transports import ConsumerT, ProducerT
 from faust.types.tuples import TP
@@ -22,7 +24,9 @@ from streams.hardened.flow import (
 )
 from streams.hardened.limits import DEFAULTS, Limits
 from streams.hardened.membership import Membership
+from streams.hardened.outside import Outside, outside
 from streams.hardened.outstanding import Outstanding
+from streams.hardened.watchdog import Watchdog
 
 PRODUCER_BUFFER_MAX: Final = 5_000
 """Records in Faust's own buffer before it stalls the stream; its default of 100 stalls an envelope of 100 facts."""
@@ -47,6 +51,7 @@ class HardenedApp(faust.App):
         self._fence = Fence(
             self.conf.broker_session_timeout, limits, lambda topic: topic.endswith(CHANGELOG) or topic in fenced
         )
+        self._watchdog = Watchdog(self, self._fence, limits, self._outside)
         self._row_partition = row_partition
         self._outstanding = Outstanding()
         self.on_rebalance_complete.connect(self._hold_flow)
@@ -58,6 +63,14 @@ class HardenedApp(faust.App):
         Path(self.conf.datadir).parent.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
         self._fence.watch_clock()
+        await self._watchdog.kafka()
+        self._watchdog.start()
+
+    def _outside(self) -> AbstractAsyncContextManager[Outside]:
+        transport: Any = self.transport
+        servers = server_list(self.conf.broker_consumer, transport.default_port)
+        auth = credentials_to_aiokafka_auth(self.conf.broker_credentials, self.conf.ssl_context)
+        return outside(servers, self.conf.id, auth)
 
     async def _hold_flow(self, *_: Any, **__: Any) -> None:
         # Sent before the partitions are resumed; Faust lets the flow go itself when it has emptied its queues.

@@ -12,7 +12,7 @@ from streams.hardened import EXIT_AGENT, EXIT_SEND
 from tests.support.counting import Counting
 from tests.support.counting_faults import EVENTS, FAIL_AT
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.mark.parametrize(("mode", "code"), [("agent raises", EXIT_AGENT), ("row refused", EXIT_SEND)])
@@ -63,6 +63,6 @@ async def test_an_event_that_is_not_acknowledged_is_not_committed_past(
     await asyncio.gather(*(app.prepare() for app in apps))
     workers = await asyncio.gather(*(app.start_then_send(range(EVENTS)) for app in apps))
     for worker in workers:
-        await worker.until(partial(worker.lines, "done"), 60, "both commits")
+        await worker.until(partial(worker.lines, "done"), 120, "both commits")
     assert await ours.committed() == late
     assert await stock.committed() == EVENTS

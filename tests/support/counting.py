@@ -9,6 +9,7 @@ assert await worker.ended() == 70
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -43,6 +44,7 @@ class Counting:
         layout: Literal["row a number", "row a key"] = "row a number",
         static: bool = True,
         session_s: float = 15,
+        stall_s: float = 600,
     ) -> None:
         """`static`: workers have a stable name. `mode`: what goes wrong, by its name in `counting_faults`."""
         self.name = f"t{uuid4().hex[:10]}"
@@ -50,7 +52,7 @@ class Counting:
         self.partitions = partitions
         self._folder = folder / f"{kind}-{self.name}"
         self._static = static
-        self._options = {"kind": kind, "mode": mode, "layout": layout, "session_s": session_s}
+        self._options = {"kind": kind, "mode": mode, "layout": layout, "session_s": session_s, "stall_s": stall_s}
         self._ports: dict[int, int] = {}
         self.workers: list[Worker] = []
 
@@ -87,6 +89,19 @@ class Counting:
                 sending = await producer.send(self.events_topic, str(number).encode(), key.encode(), partition)
                 acked.append(sending)
             await asyncio.gather(*acked)
+
+    async def append(self, number: int, *, transaction: Literal["committed", "aborted", "none"] = "none") -> None:
+        """A row of another producer at the end of the changelog, and behind it the marker of its transaction."""
+        name = None if transaction == "none" else f"{self.name}-{uuid4().hex}"
+        row = json.dumps(f"0/{number}").encode(), json.dumps({"numbers": [number]}).encode()
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, transactional_id=name) as producer:
+            if name is not None:
+                await producer.begin_transaction()
+            await producer.send_and_wait(self.changelog, key=row[0], value=row[1], partition=0)
+            if transaction == "committed":
+                await producer.commit_transaction()
+            elif transaction == "aborted":
+                await producer.abort_transaction()
 
     def start(self, slot: int = 0, *, moved: bool = False, **own: Any) -> Worker:
         """One more worker; one started again in the same slot is the same member, at another address if `moved`.
@@ -135,7 +150,7 @@ class Counting:
                         last[record.key] = record.value
         return {number for value in last.values() if value for number in msgspec.json.decode(value)["numbers"]}
 
-    async def wait_rows(self, wanted: set[int], timeout_s: float = 60) -> None:
+    async def wait_rows(self, wanted: set[int], timeout_s: float = 120) -> None:
         """Until a worker would recover these numbers and no others."""
         await self._wait(self.rows, lambda seen: seen == wanted, f"rows {wanted}", timeout_s)
 
@@ -144,7 +159,7 @@ class Counting:
         async with self._consumer(self.name) as consumer:
             return await consumer.committed(TopicPartition(self.events_topic, partition)) or 0
 
-    async def wait_committed(self, offset: int, timeout_s: float = 60) -> None:
+    async def wait_committed(self, offset: int, timeout_s: float = 120) -> None:
         """Until the group would go on from there, in partition 0."""
         await self._wait(self.committed, lambda seen: seen >= offset, f"committed {offset}", timeout_s)
 

@@ -12,8 +12,10 @@ from typing import Any
 import faust
 import msgspec
 
-from streams.hardened import HardenedApp, drop_ghosts
-from tests.support import counting_faults
+from streams.hardened import HardenedApp, Limits, drop_ghosts
+from tests.support.counting_faults import FAULTS
+from tests.support.counting_stalls import STALLS
+from tests.support.counting_starts import STARTS
 from tests.support.counting_worker import Config, Status
 
 config = msgspec.json.decode(os.environ["COUNTING"], type=Config)
@@ -36,12 +38,17 @@ options: dict[str, Any] = {
     "consumer_group_instance_id": config.instance,
     "worker_redirect_stdouts": False,
 }
-app: faust.App = HardenedApp(config.name, **options) if config.kind == "hardened" else faust.App(config.name, **options)
+limits = Limits(stall_s=config.stall_s)
+app: faust.App = (
+    HardenedApp(config.name, limits=limits, **options)
+    if config.kind == "hardened"
+    else faust.App(config.name, **options)
+)
 events = app.topic(
     f"{config.name}.events", key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes
 )
 rows = app.Table("rows", partitions=config.partitions, key_type=str)
-fault = counting_faults.of(config.mode, app, rows, folder)
+fault = {**FAULTS, **STALLS, **STARTS}[config.mode](app, rows, folder)
 
 
 @app.agent(events)
@@ -81,6 +88,8 @@ async def tell() -> None:
         partitions=sorted(owned_partitions()),
         row_partitions=sorted({partition_of(key) for key in rows}),
     )
+    if status.ready and not set(status.row_partitions) <= set(status.partitions):
+        fault.write("ghosts", status.row_partitions)
     new = folder / "status.new"
     new.write_bytes(msgspec.json.encode(status))
     new.replace(folder / "status.json")

@@ -201,12 +201,7 @@ class FirstLateAck(LateAck):
     LATE = 0
 
 
-def of(mode: str, app: faust.App, rows: Any, folder: Path) -> Fault:
-    """The fault with that name."""
-    return _KINDS[mode](app, rows, folder)
-
-
-_KINDS = {
+FAULTS = {
     kind.name: kind
     for kind in (Fault, AgentRaises, RowRefused, SlowChangelog, RowHeld, RowHeldAndCutOff, LateAck, FirstLateAck)
 }

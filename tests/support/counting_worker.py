@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a table row holds: one number for ever, or all numbers of a key, written anew with each."""
     instance: str | None
     session_s: float
+    stall_s: float
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -73,15 +75,20 @@ class Worker:
         path = self.folder / name
         return path.read_text().splitlines() if path.exists() else []
 
-    async def ready(self, timeout_s: float = 60) -> float:
+    async def ready(self, timeout_s: float = 120) -> float:
         """Seconds from the start until tables are recovered and events flow."""
         await self.until(lambda: (found := self.status()) is not None and found.ready, timeout_s, "ready")
         return time.monotonic() - self.began_s
 
-    async def ended(self, timeout_s: float = 60) -> int:
+    async def ended(self, timeout_s: float = 120) -> int:
         """The exit code, when it ends by itself."""
         await self.until(lambda: self.process.poll() is not None, timeout_s, "ended", alive=False)
         return self.process.returncode
+
+    async def ends_with(self, code: int, why: str, timeout_s: float = 120) -> None:
+        """It ends by itself, with a line that matches."""
+        assert await self.ended(timeout_s) == code, self.log[-4000:]
+        assert re.search(f"exit code {code}: .*{why}", self.log), self.log[-4000:]
 
     async def until(self, probe: Callable[[], object], timeout_s: float, what: str, *, alive: bool = True) -> None:
         """Poll until the probe is true; fails with the log of the worker."""
@@ -100,7 +107,7 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    async def stop(self, timeout_s: float = 30) -> int:
+    async def stop(self, timeout_s: float = 120) -> int:
         """SIGTERM; the exit code."""
         self.signal(signal.SIGTERM)
         return await self.ended(timeout_s)
