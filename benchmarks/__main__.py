@@ -16,7 +16,7 @@ from typing import Final
 
 import click
 
-from benchmarks import scenarios
+from benchmarks import hardened, scenarios
 from benchmarks.aims import Round
 from benchmarks.measured import Machine
 from benchmarks.report import as_markdown, as_text
@@ -32,12 +32,17 @@ SCENARIOS: Final[dict[str, Callable[[Machine], dict[str, Side]]]] = {
     "sweep": scenarios.sweep,
     "commit": scenarios.commit,  # last: the emulator slows down with the number of blocks that it knows of
 }
+APART: Final[dict[str, Callable[[Machine], dict[str, Side]]]] = {
+    "hardened": hardened.hardened,
+    "restart": hardened.restart,
+}
+"""Measured when they are asked for, and not for the page."""
 _SERVICES: Final = {"rabbitmq": "rabbitmq", "kafka": "kafka", "azurite": "storage"}
 
 
 @click.command()
 @click.option("--rounds", default=ROUNDS, show_default=True)
-@click.option("--only", type=click.Choice(sorted(SCENARIOS)), multiple=True)
+@click.option("--only", type=click.Choice(sorted(SCENARIOS | APART)), multiple=True)
 @click.option("--side", "sides", multiple=True, help="Only the sides of this name.")
 def main(rounds: int, only: tuple[str, ...], sides: tuple[str, ...]) -> None:
     """Measure every scenario side by side, and write docs/performance.md."""
@@ -61,7 +66,7 @@ def main(rounds: int, only: tuple[str, ...], sides: tuple[str, ...]) -> None:
 
 def _round(machine: Machine, number: int, measured: dict[str, list[Round]], only: tuple[str, ...]) -> None:
     for name, scenario in measured.items():
-        sides = {side: work for side, work in SCENARIOS[name](machine).items() if not only or side in only}
+        sides = {side: work for side, work in (SCENARIOS | APART)[name](machine).items() if not only or side in only}
         # Each round begins with another side, so that none has always the freshest or the most used stack.
         begin = number % max(1, len(sides))
         order = list(sides)[begin:] + list(sides)[:begin]

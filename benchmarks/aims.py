@@ -97,6 +97,14 @@ COMPARISONS: Final[dict[str, tuple[Comparison, ...]]] = {
         Comparison("bridge, shuffled ÷ lane, no sink", ratio("bridge, shuffled", "lane, no sink", "payloads_per_s")),
     ),
     "sweep": (Comparison("peak RSS, largest less smallest", spread("peak_rss_mib"), "MiB"),),
+    "hardened": tuple(
+        Comparison(f"ours ÷ stock Faust, {shape}{text}", ratio(f"ours, {shape}", f"stock Faust, {shape}", key))
+        for shape in ("a row a record", "100 rows a record")
+        for text, key in (("", "events_per_s"), (", own CPU", "itself_cpu_us_per_event"))
+    ),
+    "restart": (
+        Comparison("ours, with a name ÷ without", ratio("ours, with a name", "ours, without a name", "seconds")),
+    ),
     "commit": (
         Comparison(
             "beyond the calls alone",

@@ -17,6 +17,7 @@ FIGURES: Final = {
     "mb_per_s": "MB/s",
     "payloads_per_s": "payloads/s",
     "requests_per_payload": "requests/payload",
+    "events_per_s": "events/s",
     "seconds": "s",
     "peak_rss_mib": "peak RSS MiB",
     "itself_cpu_s_per_gib": "own CPU s/GiB",
@@ -29,6 +30,8 @@ FIGURES: Final = {
     "storage_cpu_us_per_payload": "storage",
     "kafka_cpu_us_per_payload": "Kafka",
     "together_cpu_us_per_payload": "together",
+    "itself_cpu_us_per_event": "own CPU µs/event",
+    "kafka_cpu_us_per_event": "Kafka",
     "cores": "cores in use",
 }
 _PER_GIB: Final = tuple(key for key in FIGURES if key.endswith("per_gib"))
@@ -38,6 +41,8 @@ _COLUMNS: Final = {
     "sink": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
     "small": ("payloads_per_s", "requests_per_payload", "peak_rss_mib", *_PER_PAYLOAD, "cores"),
     "sweep": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
+    "hardened": ("events_per_s", "itself_cpu_us_per_event", "kafka_cpu_us_per_event"),
+    "restart": ("seconds",),
     "commit": ("seconds",),
 }
 _TITLES: Final = {
@@ -45,9 +50,11 @@ _TITLES: Final = {
     "sink": "8 payloads of 250 MB into a service that keeps nothing",
     "small": "50,000 payloads of 1 KiB from four producers",
     "sweep": "Payloads of one size each, 512 MiB together, into Azurite",
+    "hardened": "80,000 events into a table, by one worker",
+    "restart": "A worker that was killed, until it is ready again, with a session of 15 s",
     "commit": "Committing a series of 50,000 blocks",
 }
-_PACKAGES: Final = ("aio-pika", "aiokafka", "azure-storage-blob", "awscrt", "pamqp")
+_PACKAGES: Final = ("aio-pika", "aiokafka", "azure-storage-blob", "awscrt", "faust-streaming", "pamqp")
 
 
 def as_text(name: str, scenario: Scenario) -> str:

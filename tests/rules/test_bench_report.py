@@ -51,11 +51,11 @@ def test_what_cores_allow_follows_from_what_a_gib_costs(monkeypatch: pytest.Monk
 
 
 def test_every_comparison_finds_its_sides_in_its_scenario() -> None:
-    from benchmarks.__main__ import SCENARIOS
+    from benchmarks.__main__ import APART, SCENARIOS
     from benchmarks.measured import Machine
     from benchmarks.report import FIGURES
 
-    for name, sides in SCENARIOS.items():
+    for name, sides in (SCENARIOS | APART).items():
         found = {side: dict.fromkeys(FIGURES, 1.0) for side in sides(Machine({}, {}))}
         for comparison in COMPARISONS[name]:
             comparison.of(found)
