@@ -1,6 +1,6 @@
 # Everything a developer does, in one word each. `make setup` is idempotent; the others call it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow crash sim chaos check bench lock lock-check lock-stack clean
+.PHONY: help setup demo test test-slow crash sim chaos teeth mutants check bench lock lock-check lock-stack clean
 bin := .venv/bin
 
 help:  ## Say what there is
@@ -31,6 +31,12 @@ chaos: setup  ## Break a whole installation for MINUTES=5 with SEED=7, and judge
 
 crash: setup  ## Have processes die at every crash point, and write docs/crashes.md (about an hour)
 	@$(bin)/python -m tests.crash run $(ARGS)
+
+teeth: setup  ## Plant bugs and see them found, and write docs/teeth.md (minutes)
+	@$(bin)/python -m tests.teeth $(ARGS)
+
+mutants: setup  ## Count the mistakes that the pure tests notice, with ARGS="tables/rules.py" in one module (hours in all)
+	@scripts/mutants $(ARGS)
 
 bench: setup  ## Measure, and write docs/performance.md (about half an hour, on a quiet machine)
 	@$(bin)/python -m benchmarks $(ARGS)
