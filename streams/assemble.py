@@ -32,7 +32,6 @@ from tables.watermarks import hear
 
 DECISIONS_MAX: Final = 8
 """Of one transaction at one moment: each of them postpones what comes next, so more would be a mistake of ours."""
-
 LEFTOVER_ROWS_MAX: Final = 2_000
 """Rows of closed transactions that one tick of a partition drops: a large one has a million, and each is a record."""
 
