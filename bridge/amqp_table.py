@@ -7,7 +7,6 @@ for a moment so, and one array of 120,000 voids 2.5 s, in which a bridge does no
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -63,13 +62,8 @@ def as_time(encoded: int) -> datetime | None:
 
 class _Reader:
     def __init__(self, encoded: bytes) -> None:
+        # Nothing here refers to the reader itself: the table must be gone with it, and not when cycles are collected.
         self._encoded = encoded
-        self._scaled: dict[int, Callable[[int, int, int], tuple[int, Any]]] = {
-            ord("S"): self._text,
-            ord("x"): lambda at, end, _: (end, bytearray(self._encoded[at + _LENGTH.size : end])),
-            ord("A"): lambda at, end, levels: (end, self._array(at + _LENGTH.size, end, levels)),
-            ord("F"): lambda at, end, levels: (end, self.table(at + _LENGTH.size, end, levels)),
-        }
 
     def table(self, at: int, end: int, levels: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -93,11 +87,19 @@ class _Reader:
         if kind in MEASURED:
             if not levels:
                 raise ValueError(f"a table of more than {NESTED_MAX} levels")
-            return self._scaled[kind](at, _end(self._encoded, at, end), levels - 1)
+            end = _end(self._encoded, at, end)
+            return end, self._measured(kind, at + _LENGTH.size, end, levels - 1)
         size = FIXED_BYTES.get(kind)
         if size is None or at + size > end:
             raise ValueError(f"a value of kind {kind:#x} that is unknown, or ends too late")
         return at + size, self._fixed(kind, at)
+
+    def _measured(self, kind: int, at: int, end: int, levels: int) -> Any:
+        if kind == ord("F"):
+            return self.table(at, end, levels)
+        if kind == ord("A"):
+            return self._array(at, end, levels)
+        return self._text(at, end) if kind == ord("S") else bytearray(self._encoded[at:end])
 
     def _fixed(self, kind: int, at: int) -> Any:
         if kind in _FIXED:
@@ -109,12 +111,12 @@ class _Reader:
             return Decimal(digits) * Decimal(10) ** -scale
         return None
 
-    def _text(self, at: int, end: int, _: int) -> tuple[int, str | bytes]:
-        text = self._encoded[at + _LENGTH.size : end]
+    def _text(self, at: int, end: int) -> str | bytes:
+        text = self._encoded[at:end]
         try:
-            return end, text.decode()
+            return text.decode()
         except UnicodeDecodeError:
-            return end, text
+            return text
 
 
 def _end(encoded: bytes, at: int, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -148,3 +149,14 @@ def test_a_time_is_one_or_none(seconds: int) -> None:
 
 def test_a_decimal_keeps_its_scale() -> None:
     assert read_table(table(b"\x01aD\x02\x00\x00\x04\xd2"))[1] == {"a": Decimal("12.34")}
+
+
+def test_nothing_of_a_table_waits_for_cycles_to_be_collected() -> None:
+    encoded = encode.field_table({"text": "x", "list": [{"inner": True}], "bytes": bytearray(b"y")})
+    gc.collect()
+    gc.disable()
+    try:
+        read_table(encoded)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
