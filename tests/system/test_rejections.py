@@ -332,7 +332,6 @@ def invalid_on_the_wire(half: str) -> list[Wire]:
         "a decimal with a scale": b"D" + struct.pack(">BI", 1, 20),
         "an array": b"A" + struct.pack(">I", 9) + integer(2),
         "a table in tables": nested(30),
-        "a table in hundreds of tables": nested(300),
         "void": b"V",
         "a time that Python cannot say": b"T" + b"\x7f" + b"\xff" * 7,
         "a string that is not UTF-8": not_utf8,
