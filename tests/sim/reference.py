@@ -61,6 +61,11 @@ class Told:
         if self.complete_s is None and self.complete:
             self.complete_s = (record.at - EPOCH).total_seconds()
 
+    @property
+    def unseen(self) -> bool:
+        """There are ordinals of which only storage has told."""
+        return UNSEEN in self.first.values()
+
     def guess(self, contents: dict[tuple[str | None, int], str]) -> None:
         """What those ordinals are of which only storage has told, as far as nobody contradicts."""
         for at, known in self.first.items():
