@@ -11,9 +11,11 @@ from __future__ import annotations
 import struct
 from typing import Final, Protocol
 
-from pamqp import commands, frame, header
+from pamqp import commands, frame
 from pamqp.base import Frame
 from pamqp.exceptions import PAMQPException
+
+from bridge.amqp_message import read_deliver, read_properties
 
 FRAME_MAX_BYTES: Final = 128 << 10
 """What we offer, and RabbitMQ's default: larger frames gained at most a fifth, half of it lost a tenth and more."""
@@ -218,7 +220,7 @@ class FrameReader:
 
     def _method(self, channel: int, whole: bytes) -> None:
         try:
-            method = frame.unmarshal(whole)[2]
+            method = read_deliver(whole[_PREFIX.size :]) or frame.unmarshal(whole)[2]
         except _UNREADABLE as error:
             raise FrameError(f"a method cannot be read: {error!r}") from error
         if not isinstance(method, Begin):
@@ -236,13 +238,12 @@ class FrameReader:
         if class_id != _BASIC:
             raise FrameError(f"content of class {class_id}")
         self.properties = payload[_CONTENT.size :]
-        content = header.ContentHeader()
         try:
-            content.unmarshal(payload)
+            properties = read_properties(self.properties)
         except _UNREADABLE:
             # A producer wrote it and the broker took it, so it is a bad message and not a bad connection.
-            content.properties = commands.Basic.Properties()
-        self._body = self._receiver.on_message(deliver, size, content.properties)
+            properties = commands.Basic.Properties()
+        self._body = self._receiver.on_message(deliver, size, properties)
         self._body_left = size
 
     def _finish_empty(self, body: Body) -> bool:

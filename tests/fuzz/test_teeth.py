@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from pamqp import decode
 
-from bridge import decoding, header_body, unreadable
+from bridge import amqp_message, header_body, unreadable
 from bridge.amqp_connection import AmqpConnection
 from bridge.durations import duration_s
 from bridge.frames import FrameReader
@@ -52,7 +52,7 @@ def _inflated(text: str, _: int) -> bytes:
 
 
 PLANTED: dict[str, Plant] = {
-    "amqp-envelope": lambda patch: patch.setattr(decoding, "read_table", _table_of_the_library),
+    "amqp-envelope": lambda patch: patch.setattr(amqp_message, "read_table", _table_of_the_library),
     "header-body": lambda patch: patch.setattr(header_body, "_bounded", lambda literal: literal),
     "frames": lambda patch: patch.setattr(FrameReader, "_begin_body_frame", _body_of_any_length),
     "lane": lambda patch: patch.setattr(AmqpConnection, "answer", _answer),
