@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from typing import Final
 
 from mode import Worker
 
 from bridge.logs import configure_logs
 from bridge.service import Bridge
 from bridge.settings import BridgeSettings, SettingsError, load
+
+COLLECT_AFTER: Final = 50_000
+"""Objects that are made before Python looks for cycles again; by itself it looks after 700. A bridge has up to 65,000
+small payloads in hand, none of them in a cycle, and looking at all of them again and again was 23 us of the 57 us that
+each one cost."""
 
 
 def main() -> None:
@@ -19,6 +26,8 @@ def main() -> None:
     except SettingsError as error:
         raise SystemExit(f"bridge: {error} (bad-settings)") from None
     configure_logs()
+    gc.freeze()  # what was imported stays, and need not be looked at
+    gc.set_threshold(COLLECT_AFTER, 20, 50)
     worker.execute_from_commandline()
 
 
