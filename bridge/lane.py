@@ -24,6 +24,9 @@ from bridge.frames import Begin, Body, DroppedBody, FrameError
 from bridge.reached import Seen
 
 OPEN_TIMEOUT_S: Final = 15.0
+ACK_LINGER_S: Final = 0.5
+"""How long an acknowledgement waits at most for those of earlier messages, to share a frame with them. Small payloads
+that come shuffled are settled out of order, and to a quorum queue one frame for each is most of what they cost."""
 
 __all__ = ["Incoming", "Lane", "LaneClosed"]
 
@@ -75,6 +78,9 @@ class Lane:
         self._taken = self._in_order = 0
         self._settled_below = 1
         self._settled: set[int] = set()
+        self._unsaid: set[int] = set()
+        """Settled by an acknowledgement that the broker has not been sent yet."""
+        self._saying: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(
@@ -131,15 +137,18 @@ class Lane:
         return await self._connection.wait_gone()
 
     def ack(self, tags: Iterable[int]) -> None:
-        """Acknowledge messages. Raises LaneClosed; they are delivered again then, which is harmless."""
-        fresh = sorted(tags)
+        """Acknowledge messages: at once those behind which nothing is in hand, the others within `ACK_LINGER_S`.
+
+        Raises LaneClosed; they are delivered again then, which is harmless.
+        """
+        if (why := self._connection.closed) is not None:
+            raise why
+        fresh = set(tags)
         self._settle(fresh)
-        # One frame for all up to a tag, where every earlier one is settled; the tag itself must still be open.
-        together = [tag for tag in fresh if tag < self._settled_below]
-        if together:
-            self._connection.send(commands.Basic.Ack(together[-1], multiple=True))
-        for tag in fresh[len(together) :]:
-            self._connection.send(commands.Basic.Ack(tag))
+        self._unsaid |= fresh
+        self._acknowledge(rest=False)
+        if self._unsaid and self._saying is None:
+            self._saying = asyncio.get_running_loop().call_later(ACK_LINGER_S, self._acknowledge)
 
     def reject(self, tag: int) -> None:
         """Have the broker dead-letter a message; its body may still be on the way. Raises LaneClosed."""
@@ -187,6 +196,8 @@ class Lane:
     async def close(self) -> None:
         """Say farewell and let go; unsettled messages go back to their queue."""
         self.drain()
+        if not self.closed:
+            self._acknowledge()
         await self._connection.close()
 
     def abort(self, reason: str) -> None:
@@ -199,7 +210,24 @@ class Lane:
             self._settled.remove(self._settled_below)
             self._settled_below += 1
 
+    def _acknowledge(self, *, rest: bool = True) -> None:
+        # One frame for all up to a tag, where every earlier one is settled; the tag itself must still be open.
+        together = {tag for tag in self._unsaid if tag < self._settled_below}
+        acks = [commands.Basic.Ack(max(together), multiple=True)] if together else []
+        self._unsaid -= together
+        if rest:
+            acks += [commands.Basic.Ack(tag) for tag in sorted(self._unsaid)]
+            self._unsaid.clear()
+        if self._saying is not None and not self._unsaid:
+            self._saying.cancel()
+            self._saying = None
+        if acks:
+            self._connection.send(*acks)
+
     def _on_end(self, answered: bool) -> None:
+        if self._saying is not None:
+            self._saying.cancel()
+            self._saying = None
         # Unanswered, there may be more on the wire than we have seen.
         if self._consumes and not (answered and self._settled_below > self._taken):
             self._gave_back()

@@ -67,11 +67,16 @@ class SimConnection:
         self._reply = self._loop.create_future()
         return await self._reply
 
-    def send(self, method: Any, channel: int = 1) -> None:
+    @property
+    def closed(self) -> LaneClosed | None:
+        return self._why
+
+    def send(self, *methods: Any) -> None:
         if self._why is not None:
             raise self._why
-        if self._channel is not None:
-            self._channel.told(method)
+        for method in methods:
+            if self._channel is not None:
+                self._channel.told(method)
 
     def proceed(self) -> None:
         if self._why is None and not self._reading and (self._body is not None or self._wire):

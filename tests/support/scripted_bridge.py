@@ -67,7 +67,7 @@ class Bridge:
         address, log = self.broker.address(), self.log
         lane = await Lane.open(address, "queue", prefetch=10, accept=self.accept, name="lane")
         send = lane._connection.send
-        lane._connection.send = lambda *sent: (log.append("settled"), send(*sent))
+        lane._connection.send = lambda *sent, **to: (log.append("settled"), send(*sent, **to))
         return lane
 
     def accept(self, incoming: Incoming) -> Body:
