@@ -67,10 +67,6 @@ class SimConnection:
         self._reply = self._loop.create_future()
         return await self._reply
 
-    @property
-    def closed(self) -> LaneClosed | None:
-        return self._why
-
     def send(self, *methods: Any) -> None:
         if self._why is not None:
             raise self._why
