@@ -19,13 +19,15 @@ class SettingsError(Exception):
     """The settings are wrong: set the variables that are named, in the environment or in `.env`."""
 
 
-class _Settings(BaseSettings):
+class BaseGroup(BaseSettings):
+    """Settings that belong together; a process inherits from the groups that it needs."""
+
     model_config = SettingsConfigDict(
         env_prefix="BRH_", env_file=".env", secrets_dir=os.environ.get("BRH_SECRETS_DIR"), extra="ignore", frozen=True
     )
 
 
-class InstanceSettings(_Settings):
+class InstanceSettings(BaseGroup):
     """Who we are among several installations."""
 
     instance: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
@@ -34,7 +36,7 @@ class InstanceSettings(_Settings):
     """Prefix of Kafka topics and consumer groups, so that installations can share a cluster."""
 
 
-class AmqpSettings(_Settings):
+class AmqpSettings(BaseGroup):
     """RabbitMQ."""
 
     amqp_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
@@ -42,7 +44,7 @@ class AmqpSettings(_Settings):
     """Its management API, with user and password; only asked whether the broker's limits suit large messages."""
 
 
-class KafkaSettings(_Settings):
+class KafkaSettings(BaseGroup):
     """Kafka."""
 
     kafka_bootstrap: str = "127.0.0.1:9092"
@@ -54,7 +56,7 @@ class KafkaSettings(_Settings):
     """How long a record may take to be acknowledged before the attempt counts as failed."""
 
 
-class WatermarkSettings(_Settings):
+class WatermarkSettings(BaseGroup):
     """What bridges and trackers have to agree on."""
 
     bridge_silence_s: float = Field(150, ge=1, le=900)
@@ -63,7 +65,7 @@ class WatermarkSettings(_Settings):
     not judged for so long after a bridge was lost, or a tracker took a partition over."""
 
 
-class BlobSettings(_Settings):
+class BlobSettings(BaseGroup):
     """Azure Blob Storage: either a connection string (emulator, development) or an account and its own identity."""
 
     blob_connection_string: SecretStr | None = None

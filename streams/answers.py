@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 class Refused(Exception):
     """Ends a request with this problem document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, headers: dict[str, str] | None = None) -> None:
         super().__init__(document["detail"])
         self.document = document
+        self.headers = headers or {}
 
 
 async def not_found(_: web.Request) -> web.Response:
@@ -39,7 +40,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except Refused as error:
-        return _answer(error.document)
+        return _answer(error.document, error.headers)
     except BadParameter as error:
         title = "A parameter is wrong"
         return _answer(queries.problem(400, "bad-parameter", title, f"{error}.", parameter=error.name))

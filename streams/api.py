@@ -27,17 +27,19 @@ from aiohttp import web
 
 from bridge.contract.events import Command
 from streams import commands, queries
-from streams.answers import Handler, Refused, as_json, not_found, problems
+from streams.access import Access, Scope
+from streams.answers import Refused, as_json, not_found, problems
+from streams.api_settings import ApiSettings
+from streams.bodies import body_of
 from streams.explained import explanation
-from streams.origins import is_own
-from streams.queries import BadParameter, Document, Listing, Row
+from streams.guards import Guards
+from streams.queries import Document, Listing, Row
 from streams.routing import NotReady, Routing
 from streams.topics import Topics
 from tables.transaction import Transaction
 
 SCAN_IDS: Final = 1_000
 """Rows looked at in one go: each may cost 12 us, and the tracker's stream waits meanwhile."""
-BODY_TIMEOUT_S: Final = 5.0
 
 Publish: TypeAlias = Callable[[Command], Awaitable[None]]
 """Publish a command, and return when Kafka has acknowledged it. Raises NotReady when it did not in time."""
@@ -49,11 +51,16 @@ Know: TypeAlias = Callable[[str], Transaction | None]
 """What the owner of a transaction knows of it; None also when it has not looked at its partition yet."""
 
 
-def mount(app: faust.App, transactions: Any, topics: Topics, know: Know, publish: Publish) -> None:
+def mount(
+    app: faust.App, transactions: Any, topics: Topics, know: Know, publish: Publish, settings: ApiSettings
+) -> None:
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
-    api = _Api(Routing(app, transactions, topics), transactions, topics, know, publish)
+    access = Access(settings.api_read_token, settings.api_operate_token)
+    routing = Routing(app, transactions, topics, access.headers(Scope.READ))
+    guards = Guards(access, routing)
+    api = _Api(routing, transactions, topics, know, publish)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
-    server.middlewares.extend([problems, api.guard_origin, api.guard_tables])
+    server.middlewares.extend([problems, guards.access, guards.origin, guards.tables])
     server.add_routes(
         [
             # Faust has a page here that says OK in any state. Ours comes first and so wins; as the last of this list it
@@ -85,22 +92,6 @@ class _Api:
         self._know = know
         self._publish = publish
 
-    @web.middleware
-    async def guard_origin(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """What changes something is not done for a web page of somebody else's, which any browser would ask it for."""
-        origin = request.headers.get("Origin")
-        if request.method == "POST" and origin is not None and not is_own(origin, self._routing.me):
-            detail = "A page that is not ours asks for this: call the API from a program, without an Origin header."
-            raise Refused(queries.problem(403, "foreign-origin", "The request comes from another site", detail))
-        return await handler(request)
-
-    @web.middleware
-    async def guard_tables(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Faust's own table views: while tables are recovered they would show a part, or fail."""
-        if request.path.startswith("/table"):
-            self._routing.check_ready()
-        return await handler(request)
-
     async def transactions(self, request: web.Request) -> web.Response:
         listing = queries.parse_listing(request.query.items())
         self._routing.check_ready()
@@ -122,7 +113,7 @@ class _Api:
         transaction_id = queries.parse_id(request.match_info["id"])
         asked = commands.Asked(
             action,
-            await _body(request),
+            await body_of(request),
             request.content_type if "Content-Type" in request.headers else "",
             _header(request, commands.KEY_HEADER),
             _header(request, commands.USER_HEADER),
@@ -213,20 +204,6 @@ class _Api:
             await asyncio.sleep(0)
         self._routing.check_mine(partitions)  # a rebalance may have come in between
         return [queries.summary(matched[each]) for each in best]
-
-
-async def _body(request: web.Request) -> bytes:
-    """The body, if it is small enough. Raises BadParameter, and HTTPRequestTimeout when it does not come."""
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            start = await request.content.readexactly(commands.BODY_MAX_BYTES + 1)
-    except asyncio.IncompleteReadError as error:
-        return error.partial
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    except web.RequestPayloadError:
-        raise BadParameter("body", b"", "what its Content-Encoding says") from None
-    raise BadParameter("body", start, f"at most {commands.BODY_MAX_BYTES} bytes")
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -44,7 +44,7 @@ app = HardenedApp(
     row_partition=lambda key: topics.partition_of(transaction_of(msgspec.json.decode(key, type=str))),
     fenced={topics.deliveries},  # what it asks of an effect is judged from rows that only an owner has
     store=settings.store,
-    **worker_options(settings, topics.tracker_group, settings.api_bind),
+    **worker_options(settings, topics.tracker_group, settings.api_bind, settings.api_url),
 )
 events_topic = raw_topic(app, topics.events, settings.partitions)
 deliveries_topic = raw_topic(app, topics.deliveries, settings.partitions)
@@ -145,4 +145,4 @@ async def publish_command(command: events.Command) -> None:
     crash_point("tracker.command-published")
 
 
-api.mount(app, transactions, topics, assembler.known, publish_command)
+api.mount(app, transactions, topics, assembler.known, publish_command, settings)

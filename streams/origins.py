@@ -20,3 +20,12 @@ def is_own(origin: str, own: str) -> bool:
     except ValueError:
         return False
     return same_port and (page.host == server.host or {page.host, server.host} <= _LOOPBACK)
+
+
+def is_same(origin: str, host: str, fetch_site: str | None) -> bool:
+    """Whether an `Origin` is where the browser sends its request to, by the request's `Host` or `Sec-Fetch-Site`.
+
+    Says nothing about whose name that is, so it is enough only where a token is needed as well.
+    """
+    page = origin.partition("://")[2].lower()
+    return fetch_site == "same-origin" or (page != "" and page == host.lower())

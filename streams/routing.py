@@ -31,7 +31,9 @@ class NotReady(Exception):
 class Routing:
     """The partitions of the events topic, as this worker's last rebalance has given them out."""
 
-    def __init__(self, app: faust.App, table: Any, topics: Topics) -> None:
+    def __init__(self, app: faust.App, table: Any, topics: Topics, headers: Mapping[str, str]) -> None:
+        """`headers` show the other trackers that we are one."""
+        self._headers = headers
         self._app = app
         self._table = table
         self._topics = topics
@@ -90,7 +92,7 @@ class Routing:
         timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)
         try:
             async with self._app.http_client.get(
-                URL(owner) / path, params=params, timeout=timeout, allow_redirects=False
+                URL(owner) / path, params=params, headers=self._headers, timeout=timeout, allow_redirects=False
             ) as response:
                 body = await response.read()
             if response.status == 200:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -17,17 +16,7 @@ from bridge.settings import (
     KafkaSettings,
     WatermarkSettings,
 )
-
-
-def _loopback_bind(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError("must be HOST:PORT")
-    # There are no tokens yet, so whoever reaches the port may read everything.
-    if host != "localhost" and not ip_address(host.strip("[]")).is_loopback:
-        raise ValueError("must be a loopback address: the API has no access control")
-    return text
-
+from streams.api_settings import ApiSettings, ApiTokens, LoopbackBind
 
 RESULT_RETENTION_MIN_S: Final = 15 * 86_400.0
 """One day more than the events topic keeps its records: a duplicate that is as late as that must find the outcome, or
@@ -60,15 +49,6 @@ def _attempt(seconds: float, others: ValidationInfo) -> float:
     return seconds
 
 
-Bind = Annotated[str, AfterValidator(_loopback_bind)]
-
-
-def host_and_port(bind: str) -> tuple[str, int]:
-    """The two halves of a bind address."""
-    host, _, port = bind.rpartition(":")
-    return host, int(port)
-
-
 class WorkerSettings(InstanceSettings, KafkaSettings):
     """What both kinds of Faust worker need."""
 
@@ -97,10 +77,9 @@ class WorkerSettings(InstanceSettings, KafkaSettings):
     the pauses between two batches of records."""
 
 
-class TrackerSettings(WorkerSettings, WatermarkSettings):
+class TrackerSettings(WorkerSettings, WatermarkSettings, ApiSettings):
     """The tracker process."""
 
-    api_bind: Bind = "127.0.0.1:6066"
     store: Literal["memory://"] = "memory://"
     tick_interval_s: float = Field(1, ge=0.1, le=60)
     """How often a partition with work to do hears its own clock."""
@@ -118,7 +97,7 @@ class TrackerSettings(WorkerSettings, WatermarkSettings):
 class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     """The delivery process."""
 
-    delivery_bind: Bind = "127.0.0.1:6067"
+    delivery_bind: LoopbackBind = "127.0.0.1:6067"
     deliveries_in_flight: int = Field(16, ge=1, le=256)
     """Transactions that are delivered at once; a slow one occupies one of them."""
     delivery_attempt_s: Annotated[float, AfterValidator(_attempt)] = Field(300, ge=5, le=3_600, validate_default=True)
@@ -144,7 +123,7 @@ class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     """Transactions that the sweep works on at once."""
 
 
-class ClientSettings(FactSettings, AmqpSettings, BlobSettings):
+class ClientSettings(FactSettings, AmqpSettings, BlobSettings, ApiTokens):
     """The command line."""
 
     api_url: str = "http://127.0.0.1:6066"

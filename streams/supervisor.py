@@ -19,8 +19,6 @@ from typing import Final
 import msgspec
 import structlog
 
-from streams.settings import host_and_port
-
 _log = structlog.get_logger()
 
 PAUSE_FIRST_S: Final = 0.2
@@ -70,7 +68,7 @@ def _bind(bind: str, number: int) -> str:
     """The first process of a kind has the bind address of the settings, the others free ports on the same host."""
     if number == 1:
         return bind
-    host, _ = host_and_port(bind)
+    host = bind.rpartition(":")[0]
     with socket.create_server((host.strip("[]"), 0)) as free:
         return f"{host}:{free.getsockname()[1]}"
 

@@ -7,16 +7,17 @@ from typing import Any, Final
 import faust
 
 from bridge.logs import configure_logs
+from streams.api_settings import host_and_port, url_of
 from streams.hardened import Limits
-from streams.settings import WorkerSettings, host_and_port
+from streams.settings import WorkerSettings
 from streams.topics import RECORD_MAX_BYTES
 
 HEARTBEATS_PER_SESSION: Final = 5
 REBALANCE_TIMEOUT_S: Final = 60
 
 
-def worker_options(settings: WorkerSettings, group: str, bind: str) -> dict[str, Any]:
-    """Keyword arguments for `HardenedApp`."""
+def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "") -> dict[str, Any]:
+    """Keyword arguments for `HardenedApp`; `url` is where other workers find this one, if not at its bind address."""
     configure_logs()
     host, port = host_and_port(bind)
     name = settings.worker_id or f"port-{port}"
@@ -53,7 +54,7 @@ def worker_options(settings: WorkerSettings, group: str, bind: str) -> dict[str,
         "web_host": host,
         "web_port": port,
         "web_router_enabled": False,
-        "canonical_url": f"http://{host}:{port}",
+        "canonical_url": url or url_of(host, port),
         "worker_redirect_stdouts": False,
     }
 

@@ -11,7 +11,10 @@ import aiohttp
 import msgspec
 
 from bridge.quoting import quoted
+from bridge.settings import load
 from bridge.unreadable import UNREADABLE
+from streams.access import Access, Scope
+from streams.api_settings import ApiTokens
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
 from streams.commands import KEY_HEADER, USER_HEADER
 
@@ -20,6 +23,8 @@ TIMEOUT_S: Final = 15.0
 _UNKNOWN_TRANSACTION: Final = "unknown-transaction"
 _REMEDIES: Final = {
     400: "Correct what is named.",
+    401: "Set BRH_API_READ_TOKEN or BRH_API_OPERATE_TOKEN to what the trackers have.",
+    403: "Set BRH_API_OPERATE_TOKEN to what the trackers have.",
     404: "Look at `brh list`, or wait for it with `brh wait`.",
     409: "See where it stands with `brh status`.",
     503: "Ask again in a second: partitions move, or their tables are being read.",
@@ -127,6 +132,8 @@ def _object(body: bytes) -> dict[str, Any] | None:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Api]:
-    """The API at a URL; connects when it is asked something."""
-    async with aiohttp.ClientSession() as session:
+    """The API at a URL, asked with the token of the settings; connects when it is asked something."""
+    tokens = load(ApiTokens)
+    headers = Access(tokens.api_read_token, tokens.api_operate_token).headers(Scope.OPERATE)
+    async with aiohttp.ClientSession(headers=headers) as session:
         yield Api(url, session)

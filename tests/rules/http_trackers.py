@@ -14,6 +14,7 @@ from faust.types.tuples import TP
 
 from bridge.contract.events import Command
 from streams import api
+from streams.api_settings import ApiSettings
 from streams.topics import Topics
 from tables.transaction import Transaction
 
@@ -42,7 +43,7 @@ class Table(dict[str, Any]):
 class HttpTracker:
     """The part of a Faust app that the API looks at."""
 
-    def __init__(self, spread: dict[str, dict[str, list[int]]]) -> None:
+    def __init__(self, spread: dict[str, dict[str, list[int]]], settings: ApiSettings) -> None:
         self.rows = Table()
         self.remaining: dict[TP, int] = {}
         self.published: list[Command] = []
@@ -62,7 +63,7 @@ class HttpTracker:
             router=SimpleNamespace(table_metadata=lambda _: spread),
             assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
         )
-        api.mount(self.app, self.rows, TOPICS, self.known.get, self.publish)
+        api.mount(self.app, self.rows, TOPICS, self.known.get, self.publish, settings)
 
     async def publish(self, command: Command) -> None:
         if self.trouble is not None:
@@ -86,13 +87,19 @@ class HttpTracker:
 
 @asynccontextmanager
 async def two_trackers(
-    names: list[str], row: Callable[[str], dict[str, Any]], stale: Callable[[str], dict[str, Any]]
+    names: list[str],
+    row: Callable[[str], dict[str, Any]],
+    stale: Callable[[str], dict[str, Any]],
+    **settings: Any,
 ) -> AsyncIterator[list[HttpTracker]]:
-    """The first owns the even partitions, the second one the others, and both hold stale rows of the other one's."""
+    """The first owns the even partitions, the second one the others, and both hold stale rows of the other one's.
+
+    `settings` are those of the API that are to differ from the defaults.
+    """
     spread: dict[str, dict[str, list[int]]] = {}
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        both = [HttpTracker(spread), HttpTracker(spread)]
+        both = [HttpTracker(spread, ApiSettings(**settings)) for _ in range(2)]
         for number, tracker in enumerate(both):
             server = TestServer(tracker.app.web.web_app)
             await server.start_server()

@@ -18,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 from bridge.azure_blobs import AzureBlobs
 from bridge.settings import BlobSettings
+from streams.access import Access, Scope
 from streams.provision import provision_blob, provision_kafka, provision_rabbitmq
 from streams.settings import ClientSettings
 from streams.supervisor import Child, Supervisor, children
@@ -105,6 +106,12 @@ class World:
     def bootstrap(self) -> str:
         return self.env["BRH_KAFKA_BOOTSTRAP"]
 
+    @property
+    def access(self) -> dict[str, str]:
+        """Headers with which one may do everything."""
+        settings = self.settings
+        return Access(settings.api_read_token, settings.api_operate_token).headers(Scope.OPERATE)
+
     def start(self) -> None:
         """Provision the three systems and start the processes."""
         self.provision()
@@ -171,7 +178,7 @@ class World:
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of a GET from the API; status 0 when nobody answers."""
         try:
-            with urlopen(self.api + path, timeout=10) as answer:
+            with urlopen(Request(self.api + path, headers=self.access), timeout=10) as answer:
                 return answer.status, json.load(answer)
         except HTTPError as error:
             with error:

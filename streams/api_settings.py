@@ -1,0 +1,105 @@
+"""Settings of the HTTP interface: where it listens, and who may ask."""
+
+from __future__ import annotations
+
+import re
+import socket
+from ipaddress import ip_address
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
+
+from bridge.settings import BaseGroup
+
+_TOKEN = re.compile(r"[!-~]{1,512}")
+_TOKENS = ("api_read_token", "api_operate_token")
+
+
+def host_and_port(bind: str) -> tuple[str, int]:
+    """The two halves of a bind address; an IPv6 address without its brackets."""
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a server on this host and port is reached."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _bind(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError("must be HOST:PORT")
+    return text
+
+
+def _loopback_bind(text: str) -> str:
+    if not _is_loopback(host_and_port(_bind(text))[0]):
+        raise ValueError("must be a loopback address: there is no access control here")
+    return text
+
+
+def _api_bind(text: str, others: ValidationInfo) -> str:
+    # A token that is wrong itself is not among the others, and is told by its own error.
+    without = all(name in others.data and others.data[name] is None for name in _TOKENS)
+    if without and not _is_loopback(host_and_port(_bind(text))[0]):
+        raise ValueError(
+            "must be a loopback address while neither BRH_API_READ_TOKEN nor BRH_API_OPERATE_TOKEN is set: "
+            "whoever reaches the port may do everything"
+        )
+    return _bind(text)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_every_address(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _token(token: SecretStr | None) -> SecretStr | None:
+    text = token.get_secret_value() if token else ""
+    if not text:
+        return None
+    if not _TOKEN.fullmatch(text):
+        raise ValueError("must be 1 to 512 visible ASCII characters without a space")
+    return token
+
+
+Token = Annotated[SecretStr | None, AfterValidator(_token)]
+LoopbackBind = Annotated[str, AfterValidator(_loopback_bind)]
+
+
+class ApiTokens(BaseGroup):
+    """What opens the interface: the same for all trackers of an installation, and for the command line."""
+
+    api_read_token: Token = None
+    """Whoever sends it may read. Made, for example, by `openssl rand -hex 32`."""
+    api_operate_token: Token = None
+    """Whoever sends it may read and give commands. Neither of the two: no access control, and loopback only."""
+
+
+class ApiSettings(ApiTokens):
+    """The interface of a tracker."""
+
+    api_bind: Annotated[str, AfterValidator(_api_bind)] = "127.0.0.1:6066"
+    api_advertised_host: str = Field("", pattern=r"^[A-Za-z0-9.:_-]{0,253}$")
+    """Name or address under which the other trackers reach this one. Empty: the host of `api_bind`, or this machine's
+    own name where that is all addresses."""
+    api_session_s: float = Field(43_200, ge=60, le=30 * 86_400)
+    """How long somebody who has logged in on the pages may go on: a working day. The token is what ends it earlier:
+    another one ends all sessions."""
+
+    @property
+    def api_url(self) -> str:
+        """Where the other trackers find this one."""
+        host, port = host_and_port(self.api_bind)
+        own = socket.gethostname() if _is_every_address(host) else host
+        return url_of(self.api_advertised_host or own, port)

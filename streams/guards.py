@@ -1,0 +1,74 @@
+"""What stands before every handler of the tracker's web server: who asks, from where, and whether anybody can know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from streams import queries
+from streams.access import CSRF_FIELD, CSRF_HEADER, FORGED, SESSION_COOKIE, Access, Asked, Denied, Granted
+from streams.answers import Handler, Refused
+from streams.bodies import body_of
+from streams.origins import is_own, is_same
+from streams.routing import Routing
+
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+GRANTED: Final = web.RequestKey("granted", Granted)
+"""What the caller may do."""
+
+
+class Guards:
+    """Middlewares; each raises Refused or NotReady, or lets the request through."""
+
+    def __init__(self, access: Access, routing: Routing) -> None:
+        self._access = access
+        self._routing = routing
+
+    @web.middleware
+    async def access(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Nobody without a token gets further, if there are tokens; not even to hear what there is."""
+        asked = Asked(
+            request.method,
+            request.path,
+            request.headers.getall("Authorization", ()),
+            request.cookies.get(SESSION_COOKIE),
+            request.headers.get(CSRF_HEADER),
+        )
+        found = self._access.judge(asked, now := datetime.now(UTC))
+        if found == FORGED and asked.csrf is None and request.content_type == _FORM:
+            # Without scripts only the body can say it, and this is the body of somebody who has logged in.
+            form = dict(parse_qsl((await body_of(request)).decode("ascii", "replace")))
+            found = self._access.judge(replace(asked, csrf=form.get(CSRF_FIELD, "")), now)
+        if isinstance(found, Denied):
+            headers = {"WWW-Authenticate": found.challenge} if found.challenge else {}
+            raise Refused(queries.problem(found.status, found.code, found.title, found.detail), headers)
+        request[GRANTED] = found
+        return await handler(request)
+
+    @web.middleware
+    async def origin(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What changes something is not done for a web page of somebody else's, which any browser would ask it for."""
+        origin = request.headers.get("Origin")
+        if request.method == "POST" and origin is not None and not self._is_own(request, origin):
+            detail = "A page that is not ours asks for this: call the API from a program, without an Origin header."
+            raise Refused(queries.problem(403, "foreign-origin", "The request comes from another site", detail))
+        return await handler(request)
+
+    @web.middleware
+    async def tables(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Faust's own table views: while tables are recovered they would show a part, or fail."""
+        if request.path.startswith("/table"):
+            self._routing.check_ready()
+        return await handler(request)
+
+    def _is_own(self, request: web.Request, origin: str) -> bool:
+        if is_own(origin, self._routing.me):
+            return True
+        # Behind a proxy we have another name. One that only points at us is of no use without a token.
+        return self._access.guarded and is_same(origin, request.host, request.headers.get("Sec-Fetch-Site"))

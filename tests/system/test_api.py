@@ -1,0 +1,95 @@
+"""The API of a real installation with two trackers and tokens: whichever is asked, the answer is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from streams.cli import brh
+from streams.cli.errors import EXIT_NOT_READY
+from tests.support.outside import Chunks, publish_header, publish_payloads
+from tests.support.world import World, until
+
+pytestmark = pytest.mark.timeout(240)
+
+ROOT = Path(__file__).parents[2]
+READ, OPERATE = "r-secret", "o-secret"
+
+
+@pytest.fixture(scope="module")
+def guarded(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    tokens = {"BRH_API_READ_TOKEN": READ, "BRH_API_OPERATE_TOKEN": OPERATE}
+    world = World(stack_env, tmp_path_factory.mktemp("guarded"), trackers=2, env=tokens)
+    world.start()
+    yield world
+    world.stop()
+
+
+@pytest.fixture
+def txn() -> str:
+    return f"T-{uuid4().hex[:12]}"
+
+
+async def ask(url: str, *, method: str = "GET", token: str = "") -> tuple[int, Any]:
+    """What is answered, but for 503, which is asked again for a while."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+        while True:
+            async with session.request(method, url, headers=headers) as answer:
+                if answer.status != 503:
+                    return answer.status, await answer.json(content_type=None)
+            await asyncio.sleep(0.05)
+
+
+async def begin(world: World, txn: str) -> None:
+    """A transaction that lacks one payload of two, and is shown by every tracker."""
+    await publish_header(world, txn, {"series": [{"type": "s"}]})
+    await publish_payloads(world, txn, {"s": Chunks(txn, [100, 200])}, [1])
+    await asyncio.to_thread(until, lambda: world.transaction(txn), 30, f"{txn} is known; see {world.log}")
+
+
+async def test_with_tokens_nothing_is_told_without_one_and_trackers_ask_each_other(guarded: World, txn: str) -> None:
+    names = [f"{txn}-{number}" for number in range(6)]  # of both trackers, but once in 32
+    for name in names:
+        await begin(guarded, name)
+    for path in (f"/v1/transactions/{txn}-0", f"/table/transactions/{txn}-0/", "/v1/transactions", "/nothing", "/"):
+        assert (await ask(guarded.api + path))[0] == 401
+        assert (await ask(guarded.api + path, token="x"))[0] == 401
+    assert (await ask(f"{guarded.api}/version"))[0] == (await ask(f"{guarded.api}/readyz"))[0] == 200
+    for name in names:
+        status, found = await ask(f"{guarded.api}/v1/transactions/{name}", token=READ)
+        assert (status, found["transactionId"]) == (200, name)
+        status, shown = await ask(f"{guarded.api}/table/transactions/{name}/", token=READ)
+        assert (status, name in str(shown)) == (200, True), "Faust's own views, wherever the row is"
+    url = f"{guarded.api}/v1/transactions/{names[0]}/cancel"
+    assert (await ask(url, method="POST", token=READ))[0] == 403
+    assert (await ask(url, method="POST", token=OPERATE))[0] == 202
+    assert "secret" not in guarded.log.read_text()
+
+
+def test_the_command_line_shows_its_token(guarded: World) -> None:
+    env = {name: value for name, value in guarded.env.items() if not name.endswith("_TOKEN")}
+    refused = CliRunner(env=env).invoke(brh, ["list"])
+    assert (refused.exit_code, "(token-missing)" in refused.stderr) == (1, True)
+    listed = CliRunner(env=env | {"BRH_API_READ_TOKEN": READ}).invoke(brh, ["list", "--json"])
+    assert listed.exit_code in (0, EXIT_NOT_READY), listed.stderr
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:6066", "[::]:6066"])
+def test_a_tracker_without_tokens_refuses_to_be_reached_from_elsewhere(bind: str) -> None:
+    command = [sys.executable, "-m", "faust", "-A", "streams.app", "worker"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BRH_")} | {"BRH_API_BIND": bind}
+    ended = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "tracker: BRH_API_BIND" in ended.stderr
+    assert "(bad-settings)" in ended.stderr
