@@ -38,7 +38,7 @@ teeth: setup  ## Plant bugs and see them found, and write docs/teeth.md (minutes
 mutants: setup  ## Count the mistakes that the pure tests notice, with ARGS="tables/rules.py" in one module (hours in all)
 	@scripts/mutants $(ARGS)
 
-bench: setup  ## Measure, and write docs/performance.md (about half an hour, on a quiet machine)
+bench: setup  ## Measure, and write docs/performance.md (five rounds of a quarter of an hour, on a quiet machine)
 	@$(bin)/python -m benchmarks $(ARGS)
 
 check: setup lock-check  ## Format, lint, types, layers, dependencies, locks

@@ -1,22 +1,22 @@
 """`python -m benchmarks`: measure, and write `docs/performance.md`.
 
 Each round has a stack of its own, and measures every side of every scenario once; the page has medians and spread.
-`--only NAME`, `--side NAME` and `--rounds N` are for trying things out: then the figures are printed, and the page
-stays as it is.
+What is interrupted goes on with the next round (`benchmarks.kept`). `--only NAME` and `--side NAME` are for trying
+things out: then the figures are printed, and the page stays as it is.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import click
 
-from benchmarks import hardened, scenarios
+from benchmarks import hardened, kept, scenarios
 from benchmarks.aims import Round
 from benchmarks.measured import Machine
 from benchmarks.report import as_markdown, as_text
@@ -41,43 +41,55 @@ _SERVICES: Final = {"rabbitmq": "rabbitmq", "kafka": "kafka", "azurite": "storag
 
 
 @click.command()
-@click.option("--rounds", default=ROUNDS, show_default=True)
+@click.option("--rounds", default=ROUNDS, show_default=True, help="How many there should be, with those of earlier.")
+@click.option("--fresh", is_flag=True, help="Forget the rounds that were measured earlier.")
 @click.option("--only", type=click.Choice(sorted(SCENARIOS | APART)), multiple=True)
 @click.option("--side", "sides", multiple=True, help="Only the sides of this name.")
-def main(rounds: int, only: tuple[str, ...], sides: tuple[str, ...]) -> None:
+def main(rounds: int, fresh: bool, only: tuple[str, ...], sides: tuple[str, ...]) -> None:
     """Measure every scenario side by side, and write docs/performance.md."""
-    measured: dict[str, list[Round]] = {name: [] for name in only or SCENARIOS}
-    for number in range(rounds):
-        # A stack for each round: the emulator gives space back only after twenty minutes.
-        with TemporaryDirectory(prefix="brh-bench-") as folder:
-            stack = Stack(Path(folder))
-            stack.up()
-            try:
-                _round(_machine(stack), number, measured, sides)
-            finally:
-                stack.down(wipe=True)
-        if not only and not sides:
-            # After each: what was measured is not lost when a later round is not finished.
-            PAGE.write_text(as_markdown(measured))
-            click.echo(f"wrote {PAGE}")
-    for name, scenario in measured.items():
-        click.echo(as_text(name, scenario))
+    if only or sides:
+        tried = [_round(number, only or tuple(SCENARIOS), sides) for number in range(rounds)]
+        for name in tried[0]:
+            click.echo(as_text(name, [each[name] for each in tried]))
+        return
+    if fresh:
+        kept.forget()
+    for number in range(len(kept.kept()), rounds):
+        kept.keep(_round(number, tuple(SCENARIOS), ()))
+        _write_page()
+    _write_page()
 
 
-def _round(machine: Machine, number: int, measured: dict[str, list[Round]], only: tuple[str, ...]) -> None:
-    for name, scenario in measured.items():
-        sides = {side: work for side, work in (SCENARIOS | APART)[name](machine).items() if not only or side in only}
-        # Each round begins with another side, so that none has always the freshest or the most used stack.
-        begin = number % max(1, len(sides))
-        order = list(sides)[begin:] + list(sides)[:begin]
-        found = {}
-        for side in order:
-            began = time.monotonic()
-            found[side] = sides[side]()
-            took = time.monotonic() - began
-            figures = {key: round(value, 4) for key, value in found[side].items()}
-            click.echo(f"{name} {number + 1} {side} (took {took:.0f} s): {json.dumps(figures)}")
-        scenario.append({side: found[side] for side in sides})
+def _write_page() -> None:
+    rounds = kept.kept()
+    measured = {name: [each[name] for each in rounds] for name in SCENARIOS}
+    PAGE.write_text(as_markdown(measured))
+    click.echo(f"wrote {PAGE}: {len(rounds)} rounds")
+
+
+def _round(number: int, names: Sequence[str], only: Sequence[str]) -> dict[str, Round]:
+    # A stack for each round: the emulator gives space back only after twenty minutes.
+    with TemporaryDirectory(prefix="brh-bench-") as folder:
+        stack = Stack(Path(folder))
+        stack.up()
+        try:
+            return {name: _side_by_side(_machine(stack), number, name, only) for name in names}
+        finally:
+            stack.down(wipe=True)
+
+
+def _side_by_side(machine: Machine, number: int, name: str, only: Sequence[str]) -> Round:
+    sides = {side: work for side, work in (SCENARIOS | APART)[name](machine).items() if not only or side in only}
+    # Each round begins with another side, so that none has always the freshest or the most used stack.
+    begin = number % max(1, len(sides))
+    found = {}
+    for side in (*list(sides)[begin:], *list(sides)[:begin]):
+        began = time.monotonic()
+        found[side] = sides[side]()
+        took = time.monotonic() - began
+        figures = {key: round(value, 4) for key, value in found[side].items()}
+        click.echo(f"{name} {number + 1} {side} (took {took:.0f} s): {json.dumps(figures)}")
+    return {side: found[side] for side in sides}
 
 
 def _machine(stack: Stack) -> Machine:
