@@ -55,6 +55,19 @@ def test_ranges_round_trip(chosen: set[int]) -> None:
 
 
 @settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 3_000), min_size=1, max_size=12), st.integers(1, 12))
+def test_ranges_of_any_length_anywhere_are_found_whole(lengths: list[int], limit: int) -> None:
+    wanted: list[tuple[int, int]] = []
+    at = 1
+    for place, length in enumerate(lengths):
+        if place % 2:
+            wanted.append((at, at + length - 1))
+        at += length
+    held = sum(interval(first, last - first + 1) for first, last in wanted)
+    assert ranges(held, limit) == (tuple(wanted[:limit]), len(wanted) > limit)
+
+
+@settings(max_examples=50, deadline=None)
 @given(sets)
 def test_ranges_are_as_few_as_can_be(chosen: set[int]) -> None:
     found, _ = ranges(as_ordinals(chosen), 1_000)
