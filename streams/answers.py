@@ -39,25 +39,34 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Every error as a problem document; what nobody expected is told to the log and not to the caller."""
     try:
         return await handler(request)
-    except Refused as error:
-        return _answer(error.document, error.headers)
-    except BadParameter as error:
-        title = "A parameter is wrong"
-        return _answer(queries.problem(400, "bad-parameter", title, f"{error}.", parameter=error.name))
-    except NotReady as error:
-        title = "The answer is not known just now"
-        return _answer(queries.problem(503, "not-ready", title, str(error)), {"Retry-After": str(RETRY_AFTER_S)})
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        code = error.reason.lower().replace(" ", "-")
-        detail = f"{request.method} {request.rel_url.raw_path[:200]}: {error.reason.lower()}."
-        return _answer(queries.problem(error.status, code, error.reason, detail), kept)
-    except Exception:
-        log.exception("%s %s failed", request.method, request.rel_url.raw_path)
-        detail = "The log of this tracker tells what happened."
-        return _answer(queries.problem(500, "internal-error", "The tracker made a mistake", detail))
+    except Exception as error:
+        document, headers = trouble(request, error)
+        content_type = "application/problem+json"
+        return as_json(document, status=document["status"], content_type=content_type, headers=headers)
+
+
+def trouble(request: web.Request, error: Exception) -> tuple[Document, dict[str, str]]:
+    """The problem document of what a handler raised, and the headers that go with it; what is no error is raised."""
+    match error:
+        case Refused():
+            return error.document, error.headers
+        case BadParameter():
+            title = "A parameter is wrong"
+            return queries.problem(400, "bad-parameter", title, f"{error}.", parameter=error.name), {}
+        case NotReady():
+            title = "The answer is not known just now"
+            return queries.problem(503, "not-ready", title, str(error)), {"Retry-After": str(RETRY_AFTER_S)}
+        case web.HTTPException() if error.status < 400:
+            raise error
+        case web.HTTPException():
+            kept = {name: value for name, value in error.headers.items() if name == "Allow"}
+            code = error.reason.lower().replace(" ", "-")
+            detail = f"{request.method} {request.rel_url.raw_path[:200]}: {error.reason.lower()}."
+            return queries.problem(error.status, code, error.reason, detail), kept
+        case _:
+            log.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
+            detail = "The log of this tracker tells what happened."
+            return queries.problem(500, "internal-error", "The tracker made a mistake", detail), {}
 
 
 def as_json(
@@ -69,7 +78,3 @@ def as_json(
     )
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _answer(document: Document, headers: dict[str, str] | None = None) -> web.Response:
-    return as_json(document, status=document["status"], content_type="application/problem+json", headers=headers)

@@ -15,7 +15,7 @@ what they do not expect into a page.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -28,15 +28,17 @@ from aiohttp import web
 from bridge.contract.events import Command
 from streams import commands, queries
 from streams.access import Access, Scope
-from streams.answers import Refused, as_json, not_found, problems
+from streams.answers import Refused, as_json, problems
 from streams.api_settings import ApiSettings
 from streams.bodies import body_of
 from streams.explained import explanation
 from streams.guards import Guards
+from streams.ordinal_counts import Counts, Span, counted, counts_of, parse_span
+from streams.pages import routes as pages
 from streams.queries import Document, Listing, Row
 from streams.routing import NotReady, Routing
 from streams.topics import Topics
-from tables.transaction import Transaction
+from tables.transaction import FINAL, Transaction
 
 SCAN_IDS: Final = 1_000
 """Rows looked at in one go: each may cost 12 us, and the tracker's stream waits meanwhile."""
@@ -61,11 +63,11 @@ def mount(
     api = _Api(routing, transactions, topics, know, publish)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
     server.middlewares.extend([problems, guards.access, guards.origin, guards.tables])
+    # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
+    # it would be the same resource to aiohttp, which then refuses Faust's.
+    pages.mount(server, api)
     server.add_routes(
         [
-            # Faust has a page here that says OK in any state. Ours comes first and so wins; as the last of this list it
-            # would be the same resource to aiohttp, which then refuses Faust's.
-            web.get("/", not_found),
             web.get("/v1/transactions", api.transactions),
             web.get("/v1/transactions/{id:[^/]+}", api.transaction),
             web.get("/v1/transactions/{id:[^/]+}/gaps", api.gaps),
@@ -80,6 +82,7 @@ def mount(
             web.get(f"/{_INTERNAL}", api.own_page),
             web.get(f"/{_INTERNAL}/{{id:[^/]+}}", api.own_row),
             web.get(f"/{_INTERNAL}/{{id:[^/]+}}/explain", api.own_explanation),
+            web.get(f"/{_INTERNAL}/{{id:[^/]+}}/ordinals/{{series:[^/]+}}", api.own_counts),
         ]
     )
 
@@ -93,24 +96,19 @@ class _Api:
         self._publish = publish
 
     async def transactions(self, request: web.Request) -> web.Response:
-        listing = queries.parse_listing(request.query.items())
-        self._routing.check_ready()
-        parts = await asyncio.gather(
-            *(self._part(owner, listing, partitions) for owner, partitions in self._routing.shares().items())
-        )
-        return as_json(queries.page(parts, listing.limit))
+        return as_json(await self.listed(queries.parse_listing(request.query.items())))
 
     async def transaction(self, request: web.Request) -> web.Response:
-        return as_json(await self._row(request))
+        return as_json(await self.row_of(_id(request)))
 
     async def gaps(self, request: web.Request) -> web.Response:
-        return as_json(queries.gaps(await self._row(request)))
+        return as_json(queries.gaps(await self.row_of(_id(request))))
 
     async def explain(self, request: web.Request) -> web.Response:
-        return as_json(await self._of_owner(request, "/explain", self._own_explanation))
+        return as_json(await self.explanation_of(_id(request)))
 
     async def command(self, action: commands.Action, request: web.Request) -> web.Response:
-        transaction_id = queries.parse_id(request.match_info["id"])
+        transaction_id = _id(request)
         asked = commands.Asked(
             action,
             await body_of(request),
@@ -118,13 +116,44 @@ class _Api:
             _header(request, commands.KEY_HEADER),
             _header(request, commands.USER_HEADER),
         )
+        return as_json(await self.order(transaction_id, asked), status=202)
+
+    async def listed(self, listing: Listing) -> Document:
+        """A page of the list. Raises NotReady."""
+        self._routing.check_ready()
+        parts = await asyncio.gather(
+            *(self._part(owner, listing, partitions) for owner, partitions in self._routing.shares().items())
+        )
+        return queries.page(parts, listing.limit)
+
+    async def row_of(self, transaction_id: str) -> Row:
+        """A transaction as its owner shows it. Raises Refused, NotReady."""
+        row: Row = await self._of_owner(transaction_id, "", self._own_row)
+        return row
+
+    async def explanation_of(self, transaction_id: str) -> Document:
+        """Why a transaction is not done yet. Raises Refused, NotReady."""
+        told: Document = await self._of_owner(transaction_id, "/explain", self._own_explanation)
+        return told
+
+    async def counts_of(self, row: Row, series_type: str, span: Span) -> Counts:
+        """What has been received of a series, by cells; where the row cannot show it all, its owner is asked."""
+        (series,) = (each for each in row["series"] if each["seriesType"] == series_type)
+        if not series["rangesTruncated"] or row["state"] in FINAL:
+            return counts_of(series, span)
+        own = partial(self._own_counts, series_type=series_type, span=span)
+        counts: Counts = await self._of_owner(row["transactionId"], f"/ordinals/{series_type}", own, span.query)
+        return counts
+
+    async def order(self, transaction_id: str, asked: commands.Asked) -> Document:
+        """Have a command carried out. Raises BadParameter, Refused, NotReady."""
         command = commands.parse(transaction_id, asked, datetime.now(UTC), lambda: uuid4().hex)
-        row = await self._row(request)
+        row = await self.row_of(transaction_id)
         if not commands.is_taken(command, row):
             if (refused := commands.refusal(command, row)) is not None:
                 raise Refused(refused)
             await self._publish(command)
-        return as_json({"commandId": command.id, "transactionId": transaction_id, "action": action}, status=202)
+        return {"commandId": command.id, "transactionId": transaction_id, "action": asked.action}
 
     async def livez(self, _: web.Request) -> web.Response:
         return as_json({"status": "alive"})
@@ -137,28 +166,30 @@ class _Api:
         return as_json({"version": version("big-result-handler"), "api": "v1"})
 
     async def own_row(self, request: web.Request) -> web.Response:
-        return as_json({"found": self._own_row(queries.parse_id(request.match_info["id"]))})
+        return as_json({"found": self._own_row(_id(request))})
 
     async def own_explanation(self, request: web.Request) -> web.Response:
-        return as_json({"found": self._own_explanation(queries.parse_id(request.match_info["id"]))})
+        return as_json({"found": self._own_explanation(_id(request))})
+
+    async def own_counts(self, request: web.Request) -> web.Response:
+        span = parse_span(request.query)
+        return as_json({"found": self._own_counts(_id(request), request.match_info["series"], span)})
 
     async def own_page(self, request: web.Request) -> web.Response:
         partitions = queries.parse_partitions(request.query.get("partitions", ""))
         listing = queries.parse_listing((name, value) for name, value in request.query.items() if name != "partitions")
         return as_json(await self._own_page(listing, partitions))
 
-    async def _row(self, request: web.Request) -> Row:
-        return await self._of_owner(request, "", self._own_row)
-
-    async def _of_owner(self, request: web.Request, suffix: str, own: Callable[[str], Row | None]) -> Row:
-        """What the owner of the transaction in the path says; `own` asks this tracker. Raises Refused, NotReady."""
-        transaction_id = queries.parse_id(request.match_info["id"])
+    async def _of_owner(
+        self, transaction_id: str, suffix: str, own: Callable[[str], Any], params: Mapping[str, str] | None = None
+    ) -> Any:
+        """What the owner of the transaction says; `own` asks this tracker. Raises Refused, NotReady."""
         self._routing.check_ready()
         owner = self._routing.owner_of(transaction_id)
         if owner == self._routing.me:
             found = own(transaction_id)
         else:
-            found = (await self._routing.ask(owner, f"{_INTERNAL}/{transaction_id}{suffix}"))["found"]
+            found = (await self._routing.ask(owner, f"{_INTERNAL}/{transaction_id}{suffix}", params))["found"]
         if found is None:
             detail = f"Nothing was ever heard of a transaction {transaction_id}."
             raise Refused(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
@@ -177,6 +208,15 @@ class _Api:
             raise NotReady("the tracker that owns it has not looked at it yet")
         return explanation(known, row, datetime.now(UTC))
 
+    def _own_counts(self, transaction_id: str, series_type: str, span: Span) -> Counts | None:
+        row, known = self._own_row(transaction_id), self._know(transaction_id)
+        if row is None:
+            return None
+        if known is not None and series_type in known.series:
+            return counted(known.series[series_type].received, span)
+        shown = [each for each in row["series"] if each["seriesType"] == series_type]
+        return counts_of(shown[0], span) if shown else None
+
     async def _part(self, owner: str, listing: Listing, partitions: list[int]) -> list[Document]:
         if owner == self._routing.me:
             return await self._own_page(listing, partitions)
@@ -191,7 +231,7 @@ class _Api:
 
         def wanted(each: str) -> bool:
             row: Row | None = self._rows.get(each)
-            if each <= listing.after or row is None or not listing.wants(row):
+            if each <= listing.after or not each.startswith(listing.prefix) or row is None or not listing.wants(row):
                 return False
             matched[each] = row  # it may change until the scan is done, and then no longer be what was asked for
             return self._topics.partition_of(each) in mine
@@ -204,6 +244,10 @@ class _Api:
             await asyncio.sleep(0)
         self._routing.check_mine(partitions)  # a rebalance may have come in between
         return [queries.summary(matched[each]) for each in best]
+
+
+def _id(request: web.Request) -> str:
+    return queries.parse_id(request.match_info["id"])
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -25,6 +25,7 @@ Row: TypeAlias = Mapping[str, Any]
 """A transaction as `tables.projection.view` shows it."""
 Document: TypeAlias = dict[str, Any]
 
+_ID_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NUMBER = re.compile(r"[0-9]{1,4}")
 _CURSOR_VERSION: Final = "1:"
 
@@ -43,6 +44,8 @@ class Listing(msgspec.Struct, frozen=True):
 
     state: str | None = None
     type: str | None = None
+    prefix: str = ""
+    """Only ids that begin like this."""
     limit: int = LIMIT_DEFAULT
     after: str = ""
     """Only ids greater than this one."""
@@ -69,7 +72,12 @@ def parse_listing(query: Iterable[tuple[str, str]]) -> Listing:
 
 def query_of(listing: Listing) -> dict[str, str]:
     """The query string that `parse_listing` reads as this listing."""
-    given = {"state": listing.state, "type": listing.type, "limit": str(listing.limit)}
+    given = {
+        "state": listing.state,
+        "type": listing.type,
+        "prefix": listing.prefix or None,
+        "limit": str(listing.limit),
+    }
     given["after"] = cursor(listing.after) if listing.after else None
     return {name: value for name, value in given.items() if value is not None}
 
@@ -94,6 +102,12 @@ def _type(text: str) -> str:
     return text
 
 
+def _prefix(text: str) -> str:
+    if not _ID_PREFIX.fullmatch(text):
+        raise BadParameter("prefix", text, "how ids begin: up to 128 of A-Z a-z 0-9 . _ - with a letter or digit first")
+    return text
+
+
 def _limit(text: str) -> int:
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= LIMIT_MAX:
         raise BadParameter("limit", text, f"a number from 1 to {LIMIT_MAX}")
@@ -112,7 +126,13 @@ def _after(text: str) -> str:
     return found
 
 
-_PARSERS: Final[dict[str, Callable[[str], Any]]] = {"state": _state, "type": _type, "limit": _limit, "after": _after}
+_PARSERS: Final[dict[str, Callable[[str], Any]]] = {
+    "state": _state,
+    "type": _type,
+    "prefix": _prefix,
+    "limit": _limit,
+    "after": _after,
+}
 
 
 def cursor(transaction_id: str) -> str:

@@ -151,3 +151,4 @@ def _where_to_look(here: Installation, transaction: str, say: Callable[[str], No
     say('   run it        eval "$(brh stack env)" && brh run')
     say(f"   then          brh status {transaction}; {here.api_url}/table/transactions/{transaction}/")
     say("   end           brh stack down [--wipe]")
+    say(f"\nIts page, while trackers run (brh demo --keep): {here.api_url}/transactions/{transaction}")

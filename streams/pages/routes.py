@@ -1,0 +1,141 @@
+"""Where the pages are, and who makes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, Protocol
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+import msgspec
+from aiohttp import web
+
+from streams import commands, queries
+from streams.bodies import body_of
+from streams.ordinal_counts import Counts, Span
+from streams.pages.assets import PREFIX, Assets
+from streams.pages.errors import with_error_pages
+from streams.pages.listing import list_page, listing_of
+from streams.pages.rendering import Rendering
+from streams.pages.series import shown, zoomed_span
+from streams.pages.transaction import EXTENSIONS, LABELS, asked_for, is_late, spans_of, transaction_page
+from streams.queries import Document, Listing, Row
+from tables.transaction import FINAL
+
+_USER: Final = "somebody on the web page"
+
+
+class Answers(Protocol):
+    """What the API answers with; each raises what the API raises."""
+
+    async def listed(self, listing: Listing) -> Document:
+        """A page of the list."""
+
+    async def row_of(self, transaction_id: str) -> Row:
+        """A transaction."""
+
+    async def explanation_of(self, transaction_id: str) -> Document:
+        """Why it is not done yet."""
+
+    async def counts_of(self, row: Row, series_type: str, span: Span) -> Counts:
+        """What has been received of a series, by cells."""
+
+    async def order(self, transaction_id: str, asked: commands.Asked) -> Document:
+        """Have a command carried out."""
+
+
+class _Pages:
+    def __init__(self, answers: Answers, rendering: Rendering) -> None:
+        self._answers = answers
+        self._rendering = rendering
+
+    async def overview(self, _: web.Request) -> web.StreamResponse:
+        raise web.HTTPSeeOther("/transactions")
+
+    async def transactions(self, request: web.Request) -> web.StreamResponse:
+        listing = listing_of(request.query.items())
+        found = await self._answers.listed(listing)
+        return self._rendering.page(
+            "transactions.html", address=str(request.rel_url), page=list_page(listing, found, datetime.now(UTC))
+        )
+
+    async def find(self, request: web.Request) -> web.StreamResponse:
+        """To the transaction of this id, or to the list of those whose ids begin like that."""
+        text = request.query.get("id", "").strip()
+        listing = listing_of([("prefix", text)])
+        found = await self._answers.listed(listing)
+        if any(each["transactionId"] == text for each in found["transactions"]):
+            raise web.HTTPSeeOther(f"/transactions/{text}")
+        return self._rendering.page(
+            "transactions.html", address=str(request.rel_url), page=list_page(listing, found, datetime.now(UTC))
+        )
+
+    async def transaction(self, request: web.Request) -> web.StreamResponse:
+        name = queries.parse_id(request.match_info["id"])
+        row, explanation = await asyncio.gather(self._answers.row_of(name), self._answers.explanation_of(name))
+        spans = spans_of(row)
+        counts = await asyncio.gather(*(self._answers.counts_of(row, each, span) for each, span in spans.items()))
+        page = transaction_page(row, explanation, dict(zip(spans, counts, strict=True)), datetime.now(UTC))
+        return self._rendering.page(
+            "transaction.html",
+            address=str(request.rel_url),
+            page=page,
+            asked=asked_for(row, request.query.get("asked", "")),
+            actions=[(action, LABELS[action], uuid4().hex) for action in page.actions],
+            extensions=EXTENSIONS,
+        )
+
+    async def series(self, request: web.Request) -> web.StreamResponse:
+        row = await self._answers.row_of(queries.parse_id(request.match_info["id"]))
+        found = next((each for each in row["series"] if each["seriesType"] == request.match_info["series"]), None)
+        if found is None:
+            raise web.HTTPNotFound
+        span = zoomed_span(found, request.query)
+        counts = await self._answers.counts_of(row, found["seriesType"], span) if span else ()
+        return self._rendering.page(
+            "series.html",
+            address=str(request.rel_url),
+            row=row,
+            series=shown(row, found, span, counts),
+            zoomed=bool(request.query),
+            open=row["state"] not in FINAL,
+            late=is_late(row),
+        )
+
+    async def command(self, action: commands.Action, request: web.Request) -> web.StreamResponse:
+        name = queries.parse_id(request.match_info["id"])
+        form = dict(parse_qsl((await body_of(request)).decode("ascii", "replace"), keep_blank_values=True))
+        members = {"by": form.get("by")} if action == "extend" else {}
+        asked = commands.Asked(action, msgspec.json.encode(members), "application/json", form.get("key"), _USER)
+        ordered = await self._answers.order(name, asked)
+        raise web.HTTPSeeOther(f"/transactions/{name}?asked={ordered['commandId']}")
+
+
+def mount(server: web.Application, answers: Answers) -> None:
+    """Serve the pages; before Faust adds its own page at `/`."""
+    assets = Assets()
+    rendering = Rendering(assets)
+    pages = _Pages(answers, rendering)
+
+    def page(
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> Callable[..., Awaitable[web.StreamResponse]]:
+        return with_error_pages(handler, rendering)
+
+    server.add_routes(
+        [
+            web.get("/", page(pages.overview)),
+            web.get("/transactions", page(pages.transactions)),
+            web.get("/find", page(pages.find)),
+            web.get("/transactions/{id:[^/]+}", page(pages.transaction)),
+            web.get("/transactions/{id:[^/]+}/series/{series:[^/]+}", page(pages.series)),
+            *(
+                web.post(f"/transactions/{{id:[^/]+}}/{action}", page(partial(pages.command, action)))
+                for action in commands.ACTIONS
+            ),
+            web.get(f"{PREFIX}/{{name}}", assets.serve),
+        ]
+    )

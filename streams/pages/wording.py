@@ -1,0 +1,110 @@
+"""Numbers, sizes, times and codes as people read them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from rich.filesize import decimal
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+MEANS: Final[Mapping[str, str]] = {
+    "AwaitingResults": "Header or payloads are missing.",
+    "SendingCompletion": "Decided; the outcome is being written and told.",
+    "Completed": "The result is in storage, and everybody was told.",
+    "Failed": "The result cannot be made; everybody was told.",
+    "Abandoned": "It was given up; everybody was told.",
+}
+"""What the states mean."""
+
+_CONTRADICTION: Final = "Mend the producer, and send the result under another transaction id."
+_SEND: Final = "Send what is missing: `brh send {id} --only-missing`, with the same --series as before."
+_RETRY: Final = "It is tried again by itself; `brh retry {id}` tries at once."
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    "unknown-transaction": "Check the id. A transaction is known as soon as its first message has arrived.",
+    "not-ready": "Nothing to do: this page asks again by itself.",
+    "bad-parameter": "Correct the parameter that is named.",
+    "not-found": "Check the address, or begin at the overview.",
+    "method-not-allowed": "Go back, and use the buttons of the page.",
+    "foreign-origin": "Open the page under its own address, and try again.",
+    "internal-error": "Try again, and look into the log of the tracker.",
+    "gap": _SEND,
+    "timeout": "Send the result under another transaction id, or give the type more time in the types file.",
+    "no-header": "Have the producer send the header, under another transaction id.",
+    "cancelled": "An outcome never changes: send the result under another transaction id.",
+    "conflicting-payload": _CONTRADICTION,
+    "conflicting-total-count": _CONTRADICTION,
+    "conflicting-header": _CONTRADICTION,
+    "unknown-series": "List the series in the header, and send the result under another transaction id.",
+    "early-limit": "Have the producer send the header first, or raise the limits of the type in the types file.",
+    "too-many-series": "Split the result into several transactions.",
+    "too-many-payloads": "Send larger payloads, or split the result into several transactions.",
+    "completion-timeout": "Mend storage or broker, then send the result under another transaction id.",
+    "overdue": _RETRY,
+    "blocks-missing": "Staged blocks have gone from storage: `brh send {id} --only-missing` sends them again.",
+    "blocks-unclear": "Nothing to do: the next try names the blocks.",
+    "storage-unavailable": f"Look at the storage account. {_RETRY}",
+    "storage-refused": f"Check the permissions on the container. {_RETRY}",
+    "notification-unconfirmed": f"Look at RabbitMQ and Kafka. {_RETRY}",
+    "delivery-timeout": f"Look at storage and broker. {_RETRY}",
+    "record-unreadable": "A newer release wrote it: upgrade the deliveries.",
+    "plan-unreadable": "A newer release asked for it: upgrade the deliveries.",
+    "part-differs": "Somebody else wrote into the transaction's folder: `brh fsck` names the blob.",
+}
+
+
+def remedy(document: Mapping[str, Any], transaction_id: str = "") -> str | None:
+    """What helps against a problem: what it says itself, else what is known of its code."""
+    said: str | None = document.get("remedy") or _REMEDIES.get(document["code"])
+    return said.replace("{id}", transaction_id) if said else None
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, as the command line says them."""
+    return decimal(count)
+
+
+def number(count: float) -> str:
+    """A whole number with separators, a small fraction with one digit."""
+    return f"{count:,.0f}" if count >= 10 or float(count).is_integer() else f"{count:,.1f}"
+
+
+def duration(seconds: float) -> str:
+    """The largest unit, and the next one where the first is below ten, such as `3 h 5 min`."""
+    left = int(seconds)
+    for (unit_s, unit), (next_s, following) in pairwise(_UNITS):
+        amount, rest = divmod(left, unit_s)
+        if amount:
+            smaller = rest // next_s if amount < 10 else 0
+            return f"{amount} {unit} {smaller} {following}" if smaller else f"{amount} {unit}"
+    return f"{left} s" if left else "less than 1 s"
+
+
+def relative(text: str, now: datetime) -> str:
+    """A moment of RFC 3339 as seen from now: `3 min ago` or `in 2 h`."""
+    seconds = (datetime.fromisoformat(text) - now).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
+
+
+def day(text: str) -> str:
+    """The date of a moment of RFC 3339."""
+    return text[:10]
+
+
+def clock(text: str) -> str:
+    """The time of day of a moment of RFC 3339, to the second."""
+    return text[11:19]
+
+
+def percent(part: int, whole: int) -> str:
+    """A share that is 100 % only when nothing lacks, and 0 % only when there is nothing."""
+    if part == whole:
+        return "100 %"
+    tenths = 1_000 * part // whole
+    return f"{max(tenths, 1 if part else 0) / 10:.1f} %"

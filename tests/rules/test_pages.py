@@ -1,0 +1,299 @@
+"""Pages over HTTP: what they show is what the API says, whoever is asked; nothing that anybody sends becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from http_trackers import TOPICS, HttpTracker, two_trackers
+from playbook import T1, Playbook, command, delivered, header, payload, refused
+
+from streams.pages import assets
+from tables.projection import view
+from tables.transaction import Transaction
+
+OPEN = Playbook() >> header(a=120, b=None) >> payload("a", 1, of=120) >> payload("a", 3, of=120)
+STALE: dict[str, Any] = {**view(OPEN.transaction), "state": "Failed"}
+MINE = TOPICS.partition_of(T1) % 2
+HOSTILE = '"><script>alert(1)</script>'
+HTMX_INTEGRITY = "sha384-Qp9rdC8H7EqOoX+nR0P3RPG2Noji+qdwJlGpfzwQJsfOpp3sGwIdSP9xO3+UlEhn"
+"""Of htmx.org 4.0.1, dist/htmx.min.js, as npm has it."""
+
+
+class Markup(HTMLParser):
+    """The elements of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def shown(transaction: Transaction) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(view(transaction)))
+    return row
+
+
+@pytest.fixture
+async def trackers() -> AsyncIterator[list[HttpTracker]]:
+    async with two_trackers([T1], lambda _: shown(OPEN.transaction), lambda _: STALE) as both:
+        tell(both, OPEN.transaction)
+        yield both
+
+
+def tell(trackers: list[HttpTracker], transaction: Transaction) -> None:
+    """The owner knows it, and shows it."""
+    trackers[MINE].known[T1] = transaction
+    trackers[MINE].rows[T1] = shown(transaction)
+
+
+async def get(tracker: HttpTracker, path: str, status: int = 200, **options: Any) -> Markup:
+    async with tracker.app.http_client.get(tracker.url + path, **options) as response:
+        text = await response.text()
+        assert response.status == status, text
+        assert response.content_type == "text/html"
+        assert response.headers["Cache-Control"] == "no-store"
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert (response.headers.get("Refresh") == "2") == (status == 503)
+        assert (response.headers.get("Retry-After") == "1") == (status == 503)
+    page = Markup(text)
+    assert not page.all("style")
+    assert all(script.get("src", "").startswith(assets.PREFIX) for script in page.all("script"))  # type: ignore[union-attr]
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids)), "the morph of a fragment goes by ids"
+    return page
+
+
+PATHS = ["/transactions", f"/transactions/{T1}", f"/transactions/{T1}/series/a", "/find?id=T"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_tracker_makes_the_same_page_of_what_the_owner_says(trackers: list[HttpTracker], path: str) -> None:
+    pages = [await get(tracker, path) for tracker in trackers]
+    assert all(T1 in page.text for page in pages)
+    assert all("AwaitingResults" in page.text for page in pages)
+    numbers = [re.sub(r"\d+ (s|min|h|d)\b", "", page.text) for page in pages]
+    assert numbers[0] == numbers[1]
+
+
+async def test_a_transaction_says_what_is_missing_and_what_time_brings(trackers: list[HttpTracker]) -> None:
+    page = await get(trackers[0], f"/transactions/{T1}")
+    _, told = await trackers[0].get(f"/v1/transactions/{T1}/explain")
+    for sentence in (told["summary"], *told["waitingFor"], *(each["text"] for each in told["events"]), told["command"]):
+        assert sentence in page.text
+    for each in told["otherwise"]:
+        assert each.partition(": ")[2] in page.text
+    assert "118 missing 2, 4-120" in re.sub(r"\s+", " ", page.text)
+    labels = [each.get("aria-label") for each in page.all("svg")]
+    assert "Ordinals 1 to 50: 2 of 50 received" in labels
+    assert "Its total count is not known yet." in page.text
+    (live,) = (each for each in page.all("div") if each.get("id") == "live")
+    assert live["hx-get"] == f"/transactions/{T1}"
+
+
+async def test_a_closed_transaction_does_not_ask_again_and_links_its_parts(trackers: list[HttpTracker]) -> None:
+    book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> delivered("Completed")
+    tell(trackers, book.transaction)
+    page = await get(trackers[0], f"/transactions/{T1}")
+    assert not [each for _, each in page.elements if "hx-get" in each]
+    assert not page.all("button")[1:], "only the one of the search"
+    links = [each.get("href") for each in page.all("a")]
+    assert f"https://a/results/{T1}/_outcome.json" in links
+    assert f"https://a/results/{T1}/a/part-00000" in links
+
+
+async def test_a_problem_comes_with_its_code_and_its_remedy(trackers: list[HttpTracker]) -> None:
+    book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> refused(code="blocks-missing")
+    tell(trackers, book.transaction)
+    page = await get(trackers[0], f"/transactions/{T1}")
+    assert "blocks-missing" in page.text
+    assert f"brh send {T1} --only-missing" in page.text
+    assert [each.get("action") for each in page.all("form")] == [
+        "/find",
+        f"/transactions/{T1}/retry",
+        f"/transactions/{T1}/cancel",
+    ]
+
+
+def forms(page: Markup) -> list[str | None]:
+    return [each.get("action") for each in page.all("form") if each.get("method") == "post"]
+
+
+async def post(tracker: HttpTracker, path: str, form: dict[str, str]) -> tuple[int, str, str]:
+    async with tracker.app.http_client.post(tracker.url + path, data=form, allow_redirects=False) as response:
+        return response.status, response.headers.get("Location", ""), await response.text()
+
+
+async def test_a_button_gives_a_command_once_and_says_what_became_of_it(trackers: list[HttpTracker]) -> None:
+    page = await get(trackers[1 - MINE], f"/transactions/{T1}")
+    assert forms(page) == [f"/transactions/{T1}/extend", f"/transactions/{T1}/cancel"]
+    form = {"key": "k-1", "by": "PT1H"}
+    asked = trackers[1 - MINE]
+    status, location, _ = await post(asked, f"/transactions/{T1}/extend", form)
+    assert (status, location) == (303, f"/transactions/{T1}?asked=k-1")
+    (sent,) = asked.published
+    assert (sent.id, sent.action, sent.extend_s, sent.by) == ("k-1", "extend", 3_600.0, "somebody on the web page")
+    assert "on its way" in (await get(asked, location)).text
+    tell(trackers, (OPEN >> command("extend", name="k-1", extend=3_600.0)).transaction)
+    assert "was taken: extend" in (await get(asked, location)).text
+    await post(asked, f"/transactions/{T1}/extend", form)
+    assert asked.published == [sent], "the same key again is the same command"
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status", "code"),
+    [
+        (f"/transactions/{T1}/retry", {"key": "k"}, 409, "nothing-to-retry"),
+        (f"/transactions/{T1}/extend", {"key": "k", "by": "P7D"}, 400, "bad-parameter"),
+        (f"/transactions/{T1}/extend", {"key": "k"}, 400, "bad-parameter"),
+        (f"/transactions/{T1}/cancel", {"key": "a b"}, 400, "bad-parameter"),
+        (f"/transactions/{T1}/cancel", {"key": "k", "more": "x" * 10_000}, 400, "bad-parameter"),
+        ("/transactions/nope/cancel", {"key": "k"}, 404, "unknown-transaction"),
+    ],
+)
+async def test_a_command_that_is_refused_is_a_page_with_the_reason(
+    trackers: list[HttpTracker], path: str, form: dict[str, str], status: int, code: str
+) -> None:
+    found, _, text = await post(trackers[0], path, form)
+    assert (found, code in text, trackers[0].published) == (status, True, [])
+
+
+async def test_a_form_of_another_site_does_nothing(trackers: list[HttpTracker]) -> None:
+    async with trackers[0].app.http_client.post(
+        f"{trackers[0].url}/transactions/{T1}/cancel", data={"key": "k"}, headers={"Origin": "http://evil.example"}
+    ) as response:
+        assert response.status == 403
+    assert trackers[0].published == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/transactions/nope", 404, "unknown-transaction"),
+        ("/transactions/a..b", 400, "bad-parameter"),
+        (f"/transactions/{T1}/series/nope", 404, "not-found"),
+        (f"/transactions/{T1}/series/a?first=0", 400, "bad-parameter"),
+        (f"/transactions/{T1}/series/a?first=9&last=8", 400, "bad-parameter"),
+        (f"/transactions/{T1}/series/a?last=121", 400, "bad-parameter"),
+        ("/transactions?state=Open", 400, "bad-parameter"),
+        ("/transactions?colour=red", 400, "bad-parameter"),
+        ("/transactions?prefix=..", 400, "bad-parameter"),
+    ],
+)
+async def test_an_error_is_a_page_with_code_and_remedy(
+    trackers: list[HttpTracker], path: str, status: int, code: str
+) -> None:
+    for tracker in trackers:
+        page = await get(tracker, path, status)
+        assert code in page.text
+        assert "remedy" in {each.get("class") for each in page.all("p")}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_while_nobody_can_know_a_page_says_so_and_asks_again(trackers: list[HttpTracker], path: str) -> None:
+    for tracker in trackers:
+        tracker.app.in_recovery = True
+        page = await get(tracker, path, 503)
+        assert "not-ready" in page.text
+        assert "recovering" in page.text
+
+
+async def test_what_nobody_expected_is_a_page_and_no_traceback(
+    trackers: list[HttpTracker], caplog: pytest.LogCaptureFixture
+) -> None:
+    trackers[MINE].rows[T1] = {"state": "AwaitingResults"}
+    page = await get(trackers[MINE], f"/transactions/{T1}", 500)
+    assert "internal-error" in page.text
+    assert "Traceback" not in page.text
+    assert [record for record in caplog.records if record.exc_info]
+
+
+async def test_what_producers_and_callers_write_never_becomes_markup(trackers: list[HttpTracker]) -> None:
+    row = shown(OPEN.transaction)
+    row["header"]["labels"] = {HOSTILE: HOSTILE}
+    row["header"]["series"][0]["contentType"] = HOSTILE
+    row["transactionType"] = HOSTILE
+    row["problem"] = {
+        **dict.fromkeys(("title", "detail", "code", "stage"), HOSTILE),
+        "occurredAt": "2026-01-31T12:00:00.000Z",
+        "terminal": True,
+    }
+    row["commands"] = [{"id": "k", "action": HOSTILE, "by": HOSTILE, "at": "2026-01-31T12:00:00.000Z"}]
+    trackers[MINE].rows[T1] = row
+    for path in (*PATHS, f"/transactions/{T1}?asked=k"):
+        page = await get(trackers[MINE], path)
+        assert len(page.all("script")) == 2
+    for path in (f"/transactions/{T1}?asked={HOSTILE}", f"/transactions?{HOSTILE}", f"/transactions/{HOSTILE}"):
+        async with trackers[0].app.http_client.get(trackers[0].url + path) as response:
+            assert len(Markup(await response.text()).all("script")) in (0, 2)
+
+
+async def test_the_search_finds_one_or_lists_those_that_begin_like_it(trackers: list[HttpTracker]) -> None:
+    for tracker in trackers:
+        async with tracker.app.http_client.get(f"{tracker.url}/find?id=%20{T1}%20", allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (303, f"/transactions/{T1}")
+        assert T1 in (await get(tracker, "/find?id=T")).text
+        assert "No transaction is like that" in (await get(tracker, "/find?id=U")).text
+        assert T1 in (await get(tracker, "/find?id=")).text
+        _, listed = await tracker.get("/v1/transactions?prefix=T")
+        assert [each["transactionId"] for each in listed["transactions"]] == [T1]
+        assert (await tracker.get("/v1/transactions?prefix=T12"))[1]["transactions"] == []
+
+
+async def test_a_long_list_has_pages(trackers: list[HttpTracker]) -> None:
+    names = sorted(f"V-{number:03d}" for number in range(120))
+    for name in names:
+        row = shown(OPEN.transaction) | {"transactionId": name}
+        trackers[TOPICS.partition_of(name) % 2].rows[name] = row
+    found: list[str | None] = []
+    path = "/transactions?prefix=V"
+    for _ in range(3):
+        page = await get(trackers[0], path)
+        found += [each.get("id") for each in page.all("a") if (each.get("id") or "").startswith("t-V")]
+        path = next((f"{each['href']}" for each in page.all("a") if each.get("rel") == "next"), "")
+    assert found == [f"t-{name}" for name in names]
+    assert path == ""
+
+
+async def test_files_are_kept_by_browsers_while_their_address_names_the_content(trackers: list[HttpTracker]) -> None:
+    page = await get(trackers[0], "/transactions")
+    urls = [each["src"] for each in page.all("script")]
+    urls += [each["href"] for each in page.all("link")]
+    assert len(urls) == 4
+    for url in urls:
+        async with trackers[0].app.http_client.get(f"{trackers[0].url}{url}") as response:
+            assert (response.status, response.headers["Cache-Control"]) == (200, assets.KEEP)
+            etag = response.headers["ETag"]
+        bare = f"{trackers[0].url}{(url or '').partition('?')[0]}"
+        async with trackers[0].app.http_client.get(bare, headers={"If-None-Match": etag}) as response:
+            assert (response.status, response.headers["Cache-Control"]) == (304, "no-cache")
+    async with trackers[0].app.http_client.get(f"{trackers[0].url}/assets/routes.py") as response:
+        assert response.status == 404
+
+
+def test_what_is_vendored_is_what_npm_has() -> None:
+    folder = Path(assets.__file__).with_name("assets")
+    body = (folder / "htmx.min.js").read_bytes()
+    assert f"sha384-{base64.b64encode(hashlib.sha384(body).digest()).decode()}" == HTMX_INTEGRITY
+    assert "Zero-Clause BSD" in (folder / "htmx.LICENSE").read_text()
