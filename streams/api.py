@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import faust
@@ -31,36 +31,30 @@ from streams.access import Access, Scope
 from streams.answers import Refused, as_json, problems
 from streams.api_settings import ApiSettings
 from streams.bodies import body_of
-from streams.explained import explanation
 from streams.guards import Guards
-from streams.ordinal_counts import Counts, Span, counted, counts_of, parse_span
+from streams.ordinal_counts import Counts, Span, counts_of
+from streams.own import INTERNAL, Knowing, Own, id_of
 from streams.pages import routes as pages
 from streams.queries import Document, Listing, Row
-from streams.routing import NotReady, Routing
+from streams.routing import Routing
 from streams.topics import Topics
-from tables.transaction import FINAL, Transaction
-
-SCAN_IDS: Final = 1_000
-"""Rows looked at in one go: each may cost 12 us, and the tracker's stream waits meanwhile."""
+from streams.totals import Totals
+from tables.transaction import FINAL
 
 Publish: TypeAlias = Callable[[Command], Awaitable[None]]
 """Publish a command, and return when Kafka has acknowledged it. Raises NotReady when it did not in time."""
 
-_INTERNAL: Final = "internal/transactions"
-
-
-Know: TypeAlias = Callable[[str], Transaction | None]
-"""What the owner of a transaction knows of it; None also when it has not looked at its partition yet."""
-
 
 def mount(
-    app: faust.App, transactions: Any, topics: Topics, know: Know, publish: Publish, settings: ApiSettings
+    app: faust.App, transactions: Any, topics: Topics, knowing: Knowing, publish: Publish, settings: ApiSettings
 ) -> None:
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
     access = Access(settings.api_read_token, settings.api_operate_token)
     routing = Routing(app, transactions, topics, access.headers(Scope.READ))
     guards = Guards(access, routing)
-    api = _Api(routing, transactions, topics, know, publish)
+    own = Own(routing, transactions, topics, knowing)
+    api = _Api(routing, own, publish)
+    totals = Totals(routing, knowing.partition)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
     server.middlewares.extend([problems, guards.access, guards.origin, guards.tables])
     # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
@@ -76,39 +70,36 @@ def mount(
                 web.post(f"/v1/transactions/{{id:[^/]+}}/{action}", partial(api.command, action))
                 for action in commands.ACTIONS
             ),
+            web.get("/v1/summary", totals.summary),
             web.get("/livez", api.livez),
             web.get("/readyz", api.readyz),
             web.get("/version", api.version),
-            web.get(f"/{_INTERNAL}", api.own_page),
-            web.get(f"/{_INTERNAL}/{{id:[^/]+}}", api.own_row),
-            web.get(f"/{_INTERNAL}/{{id:[^/]+}}/explain", api.own_explanation),
-            web.get(f"/{_INTERNAL}/{{id:[^/]+}}/ordinals/{{series:[^/]+}}", api.own_counts),
+            *totals.internal_routes(),
+            *own.routes(),
         ]
     )
 
 
 class _Api:
-    def __init__(self, routing: Routing, rows: Any, topics: Topics, know: Know, publish: Publish) -> None:
+    def __init__(self, routing: Routing, own: Own, publish: Publish) -> None:
         self._routing = routing
-        self._rows = rows
-        self._topics = topics
-        self._know = know
+        self._own = own
         self._publish = publish
 
     async def transactions(self, request: web.Request) -> web.Response:
         return as_json(await self.listed(queries.parse_listing(request.query.items())))
 
     async def transaction(self, request: web.Request) -> web.Response:
-        return as_json(await self.row_of(_id(request)))
+        return as_json(await self.row_of(id_of(request)))
 
     async def gaps(self, request: web.Request) -> web.Response:
-        return as_json(queries.gaps(await self.row_of(_id(request))))
+        return as_json(queries.gaps(await self.row_of(id_of(request))))
 
     async def explain(self, request: web.Request) -> web.Response:
-        return as_json(await self.explanation_of(_id(request)))
+        return as_json(await self.explanation_of(id_of(request)))
 
     async def command(self, action: commands.Action, request: web.Request) -> web.Response:
-        transaction_id = _id(request)
+        transaction_id = id_of(request)
         asked = commands.Asked(
             action,
             await body_of(request),
@@ -128,12 +119,12 @@ class _Api:
 
     async def row_of(self, transaction_id: str) -> Row:
         """A transaction as its owner shows it. Raises Refused, NotReady."""
-        row: Row = await self._of_owner(transaction_id, "", self._own_row)
+        row: Row = await self._of_owner(transaction_id, "", self._own.row)
         return row
 
     async def explanation_of(self, transaction_id: str) -> Document:
         """Why a transaction is not done yet. Raises Refused, NotReady."""
-        told: Document = await self._of_owner(transaction_id, "/explain", self._own_explanation)
+        told: Document = await self._of_owner(transaction_id, "/explain", self._own.explanation)
         return told
 
     async def counts_of(self, row: Row, series_type: str, span: Span) -> Counts:
@@ -141,7 +132,7 @@ class _Api:
         (series,) = (each for each in row["series"] if each["seriesType"] == series_type)
         if not series["rangesTruncated"] or row["state"] in FINAL:
             return counts_of(series, span)
-        own = partial(self._own_counts, series_type=series_type, span=span)
+        own = partial(self._own.counts, series_type=series_type, span=span)
         counts: Counts = await self._of_owner(row["transactionId"], f"/ordinals/{series_type}", own, span.query)
         return counts
 
@@ -165,21 +156,6 @@ class _Api:
     async def version(self, _: web.Request) -> web.Response:
         return as_json({"version": version("big-result-handler"), "api": "v1"})
 
-    async def own_row(self, request: web.Request) -> web.Response:
-        return as_json({"found": self._own_row(_id(request))})
-
-    async def own_explanation(self, request: web.Request) -> web.Response:
-        return as_json({"found": self._own_explanation(_id(request))})
-
-    async def own_counts(self, request: web.Request) -> web.Response:
-        span = parse_span(request.query)
-        return as_json({"found": self._own_counts(_id(request), request.match_info["series"], span)})
-
-    async def own_page(self, request: web.Request) -> web.Response:
-        partitions = queries.parse_partitions(request.query.get("partitions", ""))
-        listing = queries.parse_listing((name, value) for name, value in request.query.items() if name != "partitions")
-        return as_json(await self._own_page(listing, partitions))
-
     async def _of_owner(
         self, transaction_id: str, suffix: str, own: Callable[[str], Any], params: Mapping[str, str] | None = None
     ) -> Any:
@@ -189,65 +165,18 @@ class _Api:
         if owner == self._routing.me:
             found = own(transaction_id)
         else:
-            found = (await self._routing.ask(owner, f"{_INTERNAL}/{transaction_id}{suffix}", params))["found"]
+            found = (await self._routing.ask(owner, f"{INTERNAL}/{transaction_id}{suffix}", params))["found"]
         if found is None:
             detail = f"Nothing was ever heard of a transaction {transaction_id}."
             raise Refused(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
         return found
 
-    def _own_row(self, transaction_id: str) -> Row | None:
-        self._routing.check_mine([self._topics.partition_of(transaction_id)])
-        row: Row | None = self._rows.get(transaction_id)
-        return row
-
-    def _own_explanation(self, transaction_id: str) -> Document | None:
-        row, known = self._own_row(transaction_id), self._know(transaction_id)
-        if row is None:
-            return None
-        if known is None:
-            raise NotReady("the tracker that owns it has not looked at it yet")
-        return explanation(known, row, datetime.now(UTC))
-
-    def _own_counts(self, transaction_id: str, series_type: str, span: Span) -> Counts | None:
-        row, known = self._own_row(transaction_id), self._know(transaction_id)
-        if row is None:
-            return None
-        if known is not None and series_type in known.series:
-            return counted(known.series[series_type].received, span)
-        shown = [each for each in row["series"] if each["seriesType"] == series_type]
-        return counts_of(shown[0], span) if shown else None
-
     async def _part(self, owner: str, listing: Listing, partitions: list[int]) -> list[Document]:
         if owner == self._routing.me:
-            return await self._own_page(listing, partitions)
+            return await self._own.page(listing, partitions)
         asked = {"partitions": ",".join(map(str, partitions)), **queries.query_of(listing)}
-        part: list[Document] = await self._routing.ask(owner, _INTERNAL, asked)
+        part: list[Document] = await self._routing.ask(owner, INTERNAL, asked)
         return part
-
-    async def _own_page(self, listing: Listing, partitions: list[int]) -> list[Document]:
-        self._routing.check_mine(partitions)
-        mine = frozenset(partitions)
-        matched: dict[str, Row] = {}
-
-        def wanted(each: str) -> bool:
-            row: Row | None = self._rows.get(each)
-            if each <= listing.after or not each.startswith(listing.prefix) or row is None or not listing.wants(row):
-                return False
-            matched[each] = row  # it may change until the scan is done, and then no longer be what was asked for
-            return self._topics.partition_of(each) in mine
-
-        ids = list(self._rows.keys())
-        best: list[str] = []
-        for start in range(0, len(ids), SCAN_IDS):
-            best = queries.smallest(best, ids[start : start + SCAN_IDS], listing.limit + 1, wanted)
-            matched = {each: matched[each] for each in best}
-            await asyncio.sleep(0)
-        self._routing.check_mine(partitions)  # a rebalance may have come in between
-        return [queries.summary(matched[each]) for each in best]
-
-
-def _id(request: web.Request) -> str:
-    return queries.parse_id(request.match_info["id"])
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -145,4 +145,4 @@ async def publish_command(command: events.Command) -> None:
     crash_point("tracker.command-published")
 
 
-api.mount(app, transactions, topics, assembler.known, publish_command, settings)
+api.mount(app, transactions, topics, assembler, publish_command, settings)

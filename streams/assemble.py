@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, MutableMapping
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -18,12 +18,13 @@ from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, T
 from bridge.contract.inbound import is_transaction_id
 from bridge.crash_points import crash_point
 from bridge.quoting import quoted
+from streams.outbox import Outbox
 from streams.partition import Partition
 from streams.record import MESSAGES, Record, facts_of, message_count
 from streams.recovery import closed, closed_until, recover
 from streams.settings import TrackerSettings
 from streams.topics import Topics
-from tables import effects, receipts, rules
+from tables import receipts, rules
 from tables.deadlines import lapsed
 from tables.policies import DEFAULTS, Policies
 from tables.projection import closed_view, view
@@ -37,16 +38,6 @@ LEFTOVER_ROWS_MAX: Final = 2_000
 
 _ANSWERS: Final = (events.DeliveryRefused, events.Told, events.Command)
 """Facts that mean something only for a transaction of which something else is known."""
-
-
-class Outbox(Protocol):
-    """Where the assembler's records go; sent before the event's offset is committed."""
-
-    def deliver(self, effect: effects.Effect) -> None:
-        """Ask for something to be done."""
-
-    def park(self, record: Record, reason: str) -> None:
-        """Put a record aside that cannot be understood."""
 
 
 class Assembler:
@@ -81,9 +72,13 @@ class Assembler:
 
         None where nothing was heard of it, and for a moment after a recovery, until the first record is taken.
         """
-        owned = (self._owned or {}).get(self._topics.partition_of(transaction_id))
+        owned = self.partition(self._topics.partition_of(transaction_id))
         found = owned.transactions.get(transaction_id) if owned else None
         return found or closed(self._rows, transaction_id, self._policies)
+
+    def partition(self, number: int) -> Partition | None:
+        """What we hold of a partition of ours; None until the first record was taken after a recovery."""
+        return (self._owned or {}).get(number)
 
     def wants_tick(self, partition: int) -> bool:
         """Whether a partition has something to show or to ask for again, or has not been looked at yet."""
@@ -221,7 +216,7 @@ class Assembler:
         """Keep of a closed transaction its outcome, by which late messages are known, and its readable row."""
         self._shown[transaction.id] = view(transaction)
         crash_point("tracker.outcome-shown")
-        owned.close(transaction.id, closed_until(transaction, self._settings.dedupe_retention_s))
+        owned.close(transaction, closed_until(transaction, self._settings.dedupe_retention_s))
         crash_point("tracker.transaction-closed")
 
     def _mend(self, transaction_id: str) -> None:

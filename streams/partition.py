@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
 
+from bridge.contract.outbound import rfc3339
 from streams.asked import Asked
+from streams.pace import Counts, Pace
 from streams.record import Record
 from streams.schedule import Schedule
+from streams.summary import Oldest, Tally
 from tables.deadlines import Clock, Deadline, deadlines
 from tables.receipts import outcome_key
-from tables.transaction import Transaction
+from tables.transaction import FINAL, Series, State, Transaction
 from tables.watermarks import Watermarks
 
 _DRIVEN: Final = "retry"
 """The kind of deadline that needs no schedule: whoever wants something is looked at with every tick."""
+_NOTHING: Final = Series()
 
 
 class Partition:
@@ -37,13 +42,15 @@ class Partition:
         """Transactions whose readable row is behind."""
         self.by_watermark = Schedule()
         self.by_clock = Schedule()
-        self.closed: set[str] = set()
+        self.closed: dict[str, State] = {}
         self.collectable = Schedule()
         """Closed transactions, and when they may be forgotten."""
         self.leftover: list[str] = []
         """Keys of rows of closed transactions, but for their outcomes."""
         self.watermarks: Watermarks | None = None
         self._since_s = time.monotonic()
+        self._pace = Pace(self._since_s)
+        self._states: Counter[State] = Counter()
         self._heard: tuple[datetime, float] | None = None
 
     def hear(self, at: datetime) -> None:
@@ -54,6 +61,7 @@ class Partition:
 
     def put(self, transaction: Transaction) -> None:
         """The newest version of an open transaction."""
+        self._count(transaction)
         self.transactions[transaction.id] = transaction
         scheduled = [each for each in deadlines(transaction) if each.kind != _DRIVEN]
         self.by_watermark.put(transaction.id, _first(scheduled, by_watermark=True))
@@ -72,23 +80,31 @@ class Partition:
         reached = self.watermarks.reached if self.watermarks else None
         return record if reached is None or reached <= record.at else replace(record, at=reached)
 
-    def close(self, transaction_id: str, forget_at: datetime) -> None:
-        """Forget an open transaction but for its id; its rows are left over, but for the outcome."""
+    def close(self, transaction: Transaction, forget_at: datetime) -> None:
+        """Forget an open transaction but for its id and state; its rows are left over, but for the outcome."""
+        self._count(transaction)
+        transaction_id = transaction.id
         self.transactions.pop(transaction_id, None)
         self.asked.forget(transaction_id)
         self.shown_s.pop(transaction_id, None)
         self.unshown.discard(transaction_id)
         self.by_watermark.drop(transaction_id)
         self.by_clock.drop(transaction_id)
-        self.closed.add(transaction_id)
+        self.closed[transaction_id] = transaction.state
         self.collectable.put(transaction_id, forget_at)
         self.leftover += [key for key in self.keys.pop(transaction_id, ()) if key != outcome_key(transaction_id)]
 
     def forget(self, now: datetime) -> list[str]:
         """Ids of closed transactions whose time is over; they are not known any more."""
         forgotten = self.collectable.take(now)
-        self.closed.difference_update(forgotten)
+        self._states.subtract(self.closed.pop(transaction_id) for transaction_id in forgotten)
         return forgotten
+
+    def tally(self) -> Tally:
+        """How many transactions we have, and how fast they come and go."""
+        oldest = min(self.transactions.values(), key=lambda each: (each.created, each.id), default=None)
+        states = {state.value: count for state, count in self._states.items()}
+        return Tally(states, _shown(oldest) if oldest else None, self._pace.seconds(time.monotonic()))
 
     @property
     def wants_tick(self) -> bool:
@@ -99,6 +115,35 @@ class Partition:
         now = at + timedelta(seconds=time.monotonic() - heard_s)
         moments = (self.by_clock.next, self.collectable.next)
         return any(moment is not None and moment <= now for moment in moments)
+
+    def _count(self, after: Transaction) -> None:
+        before = self.transactions.get(after.id)
+        if before is not None:
+            self._states[before.state] -= 1
+        self._states[after.state] += 1
+        if self._heard is None:
+            return  # found in the tables: it has come before
+        self._pace.note(_between(before, after), time.monotonic())
+
+
+def _between(before: Transaction | None, after: Transaction) -> Counts:
+    """What a newer version tells of that has just happened."""
+    known = before.series if before else {}
+    counts = Counts(opened=int(before is None), closed=int(after.state in FINAL))
+    for name, series in after.series.items():
+        if (old := known.get(name, _NOTHING)) is not series:
+            counts.add(Counts(series.received_count - old.received_count, series.bytes - old.bytes))
+    return counts
+
+
+def _shown(transaction: Transaction) -> Oldest:
+    return Oldest(
+        created=rfc3339(transaction.created),
+        transaction_id=transaction.id,
+        transaction_type=transaction.transaction_type,
+        state=transaction.state.value,
+        last_updated=rfc3339(transaction.updated),
+    )
 
 
 def _first(scheduled: list[Deadline], *, by_watermark: bool) -> datetime | None:

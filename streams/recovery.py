@@ -52,7 +52,7 @@ def recover(
             continue
         partition.keys[transaction_id] = keys
         if transaction.state in FINAL:
-            partition.close(transaction_id, closed_until(transaction, retention_s))
+            partition.close(transaction, closed_until(transaction, retention_s))
         else:
             partition.put(_reminded(transaction, shown.get(transaction_id), now))
             partition.unshown.add(transaction_id)

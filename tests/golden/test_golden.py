@@ -101,7 +101,7 @@ def test_tables_of_a_release_are_taken_over(release: str) -> None:
     shown = {"T1": json.loads(kept["transactions/AwaitingResults.json"])}
     owned = recover(rows, shown, {0}, Topics("brh", 1), DEFAULTS, release_0_1_0.LATER, 1e6)[0]
     assert owned.unreadable == {}
-    assert owned.closed == {"T1"}
+    assert [*owned.closed] == ["T1"]
     del rows[receipts.outcome_key("T1")]
     owned = recover(rows, shown, {0}, Topics("brh", 1), DEFAULTS, release_0_1_0.LATER, 1e6)[0]
     assert owned.transactions["T1"].duplicates == shown["T1"]["duplicates"] > 0

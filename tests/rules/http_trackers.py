@@ -15,6 +15,7 @@ from faust.types.tuples import TP
 from bridge.contract.events import Command
 from streams import api
 from streams.api_settings import ApiSettings
+from streams.partition import Partition
 from streams.topics import Topics
 from tables.transaction import Transaction
 
@@ -48,6 +49,8 @@ class HttpTracker:
         self.remaining: dict[TP, int] = {}
         self.published: list[Command] = []
         self.known: dict[str, Transaction] = {}
+        self.partitions: dict[int, Partition] = {}
+        self.knowing = SimpleNamespace(known=self.known.get, partition=self.partitions.get)
         self.trouble: Exception | None = None
         """What publishing ends with."""
         self.app = SimpleNamespace(
@@ -63,7 +66,7 @@ class HttpTracker:
             router=SimpleNamespace(table_metadata=lambda _: spread),
             assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
         )
-        api.mount(self.app, self.rows, TOPICS, self.known.get, self.publish, settings)
+        api.mount(self.app, self.rows, TOPICS, self.knowing, self.publish, settings)
 
     async def publish(self, command: Command) -> None:
         if self.trouble is not None:

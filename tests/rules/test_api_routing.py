@@ -63,7 +63,7 @@ async def test_a_filter_that_lets_nothing_through_is_an_empty_list(trackers: lis
     assert await trackers[0].get("/v1/transactions?state=Completed") == (200, {"transactions": [], "next": None})
 
 
-@pytest.mark.parametrize("path", ["/v1/transactions/nope", "/v1/transactions/nope/gaps", "/v1/summary", "/v1"])
+@pytest.mark.parametrize("path", ["/v1/transactions/nope", "/v1/transactions/nope/gaps", "/v1/nothing", "/v1"])
 async def test_what_is_not_there_is_a_404_problem(trackers: list[Tracker], path: str) -> None:
     for tracker in trackers:
         status, problem = await tracker.get(path)

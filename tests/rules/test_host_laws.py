@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -183,6 +184,11 @@ class Crashing(RuleBasedStateMachine):
         assert {name: row["state"] for name, row in self.crashing.shown.items()} == {
             name: row["state"] for name, row in self.steady.shown.items()
         }
+
+    @invariant()
+    def count_what_they_show(self) -> None:
+        shown = Counter(row["state"] for row in self.steady.shown.values())
+        assert self.crashing.counted() == self.steady.counted() == shown
 
     @invariant()
     def ask_for_the_same_outcome(self) -> None:

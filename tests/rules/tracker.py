@@ -156,7 +156,12 @@ class Tracker:
 
     def closed(self) -> set[str]:
         owned = self.assembler._owned
-        return owned[MINE].closed if owned and MINE in owned else set()
+        return set(owned[MINE].closed) if owned and MINE in owned else set()
+
+    def counted(self) -> dict[str, int]:
+        """Transactions by state."""
+        partition = self.assembler.partition(MINE)
+        return {state: count for state, count in partition.tally().states.items() if count} if partition else {}
 
 
 def plain(transaction: Transaction) -> Transaction:

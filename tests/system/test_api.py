@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,26 @@ def test_a_tracker_without_tokens_refuses_to_be_reached_from_elsewhere(bind: str
     assert ended.returncode != 0
     assert "tracker: BRH_API_BIND" in ended.stderr
     assert "(bad-settings)" in ended.stderr
+
+
+async def test_the_summary_counts_what_is_there_whichever_tracker_is_asked(guarded: World, txn: str) -> None:
+    names = [f"{txn}-{number}" for number in range(6)]
+    before = await counted(guarded)
+    for name in names:
+        await begin(guarded, name)
+    guarded.kill("tracker-2")
+    _, listed = await ask(f"{guarded.api}/v1/transactions?limit=1000", token=READ)
+    expected = Counter(each["state"] for each in listed["transactions"])
+    found = await counted(guarded)
+    assert {state: count for state, count in found["states"].items() if count} == expected
+    assert found["open"] - before["open"] == len(names)
+    oldest = min(each["created"] for each in listed["transactions"] if each["state"] == "AwaitingResults")
+    assert found["oldestOpen"]["created"] == oldest
+    assert set(found["rates"]["seconds"]) == {"payloads", "bytes"}
+
+
+async def counted(world: World) -> dict[str, Any]:
+    status, found = await ask(f"{world.api}/v1/summary", token=READ)
+    assert status == 200
+    assert isinstance(found, dict)
+    return found
