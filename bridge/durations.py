@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from bridge.contract.inbound import TIMEOUT_MAX_S, TIMEOUT_MIN_S
 
-_DURATION = re.compile(
+DURATION = re.compile(
     r"P(?=.)(?:([0-9]{1,9})D)?(?:T(?=.)(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:[.,][0-9]{1,9})?)S)?)?"
 )
 EXPECTED_LIMIT = "an ISO 8601 duration from PT1S to P6D such as PT10M"
@@ -40,7 +40,7 @@ def duration_text(seconds: float) -> str:
 
 
 def _exact(text: str) -> Fraction | None:
-    found = _DURATION.fullmatch(text)
+    found = DURATION.fullmatch(text)
     if found is None:
         return None
     days, hours, minutes, seconds = found.groups("0")

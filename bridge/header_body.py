@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from typing import Annotated, Final, Literal, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from bridge.contract.inbound import (
     SERIES_MAX,
-    TOTAL_COUNT_MAX,
     Header,
     Rejected,
     RejectionCode,
@@ -26,6 +24,7 @@ from bridge.contract.inbound import (
     is_series_type,
     is_transaction_type,
 )
+from bridge.contract.wire import CONTENT_TYPE, ON_CONFLICT, ON_TIMEOUT, HeaderBody, SeriesBody
 from bridge.durations import EXPECTED_LIMIT, limit_s
 from bridge.quoting import quoted
 
@@ -33,14 +32,6 @@ DEPTH_MAX: Final = 64
 """Levels of nesting. Python's own limit depends on how deep the caller stands; ours gives every bridge one answer."""
 NUMBER_CHARS_MAX: Final = 512
 """Of one number as written. Python refuses integers of more than 4,300 digits, and needs quadratic time up to there."""
-LABELS_MAX: Final = 64
-LABEL_KEY_CHARS_MAX: Final = 128
-LABEL_VALUE_CHARS_MAX: Final = 1_024
-_CONTENT_TYPE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
-"""Becomes an HTTP header of the blobs: printable ASCII, else storage would refuse the finished result."""
-_ON_TIMEOUT: Final[tuple[Literal["abandon", "partial"], ...]] = ("abandon", "partial")
-_ON_CONFLICT: Final[tuple[Literal["fail", "keep-first"], ...]] = ("fail", "keep-first")
-
 _Choice = TypeVar("_Choice", bound=str)
 
 
@@ -50,31 +41,6 @@ class _UnfitError(Exception):
     def __init__(self, reason: str, code: RejectionCode = RejectionCode.BAD_HEADER_BODY) -> None:
         super().__init__(reason)
         self.rejected = Rejected(code, reason)
-
-
-# The body as it is written. UNSET, not None: `null` is a value of another type, and another JSON value than no member.
-class _Series(msgspec.Struct, frozen=True, rename="camel"):
-    type: str
-    total_count: Annotated[int, Meta(ge=0, le=TOTAL_COUNT_MAX)] | UnsetType = UNSET
-    content_type: str | UnsetType = UNSET
-
-
-class _Timeouts(msgspec.Struct, frozen=True, rename="camel"):
-    idle: str | UnsetType = UNSET
-    awaiting: str | UnsetType = UNSET
-
-
-_LabelKey = Annotated[str, Meta(max_length=LABEL_KEY_CHARS_MAX)]
-_LabelValue = Annotated[str, Meta(max_length=LABEL_VALUE_CHARS_MAX)]
-
-
-class _Body(msgspec.Struct, frozen=True, rename="camel"):
-    series: Annotated[list[_Series], Meta(min_length=1)]
-    transaction_type: str = "default"
-    timeouts: _Timeouts = _Timeouts()
-    on_timeout: str | UnsetType = UNSET
-    on_conflict: str | UnsetType = UNSET
-    labels: Annotated[dict[_LabelKey, _LabelValue], Meta(max_length=LABELS_MAX)] = {}
 
 
 class Real(msgspec.Struct, frozen=True):
@@ -182,7 +148,7 @@ def _header(value: object) -> Header:
         reason = f"the header has {len(series)} series, expected at most {SERIES_MAX}"
         raise _UnfitError(reason, RejectionCode.TOO_MANY_SERIES)
     try:
-        body = msgspec.convert(value, _Body)
+        body = msgspec.convert(value, HeaderBody)
     except msgspec.ValidationError as error:  # its message holds paths and types, nothing of the sender's text
         raise _UnfitError(f"the header does not fit: {error}") from None
     if not is_transaction_type(body.transaction_type):
@@ -194,13 +160,13 @@ def _header(value: object) -> Header:
             idle_s=_seconds("$.timeouts.idle", body.timeouts.idle),
             awaiting_s=_seconds("$.timeouts.awaiting", body.timeouts.awaiting),
         ),
-        on_timeout=_choice("$.onTimeout", body.on_timeout, _ON_TIMEOUT),
-        on_conflict=_choice("$.onConflict", body.on_conflict, _ON_CONFLICT),
+        on_timeout=_choice("$.onTimeout", body.on_timeout, ON_TIMEOUT),
+        on_conflict=_choice("$.onConflict", body.on_conflict, ON_CONFLICT),
         labels=body.labels,
     )
 
 
-def _series(entries: list[_Series]) -> tuple[SeriesSpec, ...]:
+def _series(entries: list[SeriesBody]) -> tuple[SeriesSpec, ...]:
     specs: dict[str, SeriesSpec] = {}
     for index, entry in enumerate(entries):
         at = f"$.series[{index}]"
@@ -209,7 +175,7 @@ def _series(entries: list[_Series]) -> tuple[SeriesSpec, ...]:
         if entry.type in specs:
             _wrong(f"{at}.type", entry.type, "a type that no other series of the header has")
         content_type = None if entry.content_type is UNSET else entry.content_type
-        if content_type is not None and not _CONTENT_TYPE.fullmatch(content_type):
+        if content_type is not None and not CONTENT_TYPE.fullmatch(content_type):
             _wrong(f"{at}.contentType", content_type, "1 to 255 printable ASCII characters without outer spaces")
         total_count = None if entry.total_count is UNSET else entry.total_count
         specs[entry.type] = SeriesSpec(type=entry.type, total_count=total_count, content_type=content_type)

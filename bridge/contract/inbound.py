@@ -18,6 +18,18 @@ TRANSACTION_ID: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9
 SERIES_TYPE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 TRANSACTION_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 # Ask the three functions below: the patterns alone let `..` through.
+_NO_DOTS: Final = r"(?!.*[.][.])"
+
+
+def whole(pattern: str) -> msgspec.Meta:
+    """That a text has to match the whole pattern, for JSON Schemas; msgspec itself does not look at it."""
+    # To Python's `$` a line end behind the text is no part of it, to JavaScript's it is.
+    return msgspec.Meta(extra_json_schema={"pattern": rf"^{pattern}(?!\n)$"})
+
+
+TransactionId = Annotated[str, whole(_NO_DOTS + TRANSACTION_ID.pattern)]
+SeriesType = Annotated[str, whole(_NO_DOTS + SERIES_TYPE.pattern)]
+TransactionType = Annotated[str, whole(TRANSACTION_TYPE.pattern)]
 
 HEADER_MAX_BYTES: Final = 1 << 20
 PAYLOAD_MAX_BYTES: Final = 256 << 20
@@ -73,7 +85,7 @@ class Rejected(msgspec.Struct, frozen=True):
 class SeriesSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """One series that a header announces."""
 
-    type: str
+    type: SeriesType
     total_count: Annotated[int, msgspec.Meta(ge=0, le=TOTAL_COUNT_MAX)] | None = None
     """None: the payloads tell. 0: an empty series."""
     content_type: str | None = None

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from bridge.contract.inbound import SeriesSpec
+from bridge.contract.inbound import SeriesSpec, SeriesType, TransactionId, TransactionType, whole
 from bridge.unreadable import Version
 
 Stage = Literal["ingest", "await", "assemble", "notify"]
@@ -20,6 +20,12 @@ Ranges = tuple[tuple[int, int], ...]
 """Inclusive ranges of ordinals, ascending."""
 Missing = dict[str, Ranges | None] | None
 """Per series the ordinals that are missing; None for a series of which nothing is known."""
+
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""As `rfc3339` writes it."""
+Uri = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri"})]
+Crc64 = Annotated[str, whole("[0-9a-f]{16}")]
+"""CRC-64/NVME in hex."""
 
 PROBLEM_TYPE_PREFIX: Final = "urn:brh:problem:"
 CLOUDEVENT_CONTENT_TYPE: Final = "application/cloudevents+json"
@@ -58,7 +64,7 @@ class Problem(Public, frozen=True):
     title: str
     detail: str
     stage: Stage
-    occurred_at: str
+    occurred_at: Time
     retryable: bool = False
     terminal: bool = True
     missing: Missing = None
@@ -72,10 +78,10 @@ class Problem(Public, frozen=True):
 class Part(Public, frozen=True):
     """One committed blob of a series."""
 
-    uri: str
+    uri: Uri
     bytes: int
     etag: str
-    crc64: str
+    crc64: Crc64
 
 
 class SeriesResult(Public, frozen=True):
@@ -84,7 +90,7 @@ class SeriesResult(Public, frozen=True):
     The last three members are there only in a partial outcome.
     """
 
-    series_type: str
+    series_type: SeriesType
     total_count: int | None
     bytes: int
     content_type: str | None
@@ -100,19 +106,19 @@ class SeriesResult(Public, frozen=True):
 class OutcomeTimestamps(Public, frozen=True):
     """Milestones of a transaction up to its outcome."""
 
-    created: str | None
-    header_received: str | None
-    completed: str
+    created: Time | None
+    header_received: Time | None
+    completed: Time
 
 
 class Outcome(Document, frozen=True):
     """`_outcome.json`: the one decision about a transaction."""
 
-    transaction_id: str
-    transaction_type: str
+    transaction_id: TransactionId
+    transaction_type: TransactionType
     outcome: Literal["Completed", "Failed", "Abandoned"]
     partial: bool
-    outcome_uri: str
+    outcome_uri: Uri
     series: tuple[SeriesResult, ...]
     problem: Problem | None
     timestamps: OutcomeTimestamps
@@ -122,24 +128,24 @@ class Told(Document, frozen=True):
     """`_told.json`: the outcome was told to everybody who must hear it."""
 
     notification_id: str
-    told_at: str
+    told_at: Time
 
 
 class Accepted(Public, frozen=True):
     """Data of `brh.transaction.accepted.v1`: the header of a transaction has come, and says this."""
 
-    transaction_id: str
-    transaction_type: str
+    transaction_id: TransactionId
+    transaction_type: TransactionType
     series: tuple[SeriesSpec, ...]
     labels: dict[str, str]
-    header_received: str
+    header_received: Time
 
 
 class Gap(Public, frozen=True):
     """Data of `brh.transaction.gap.v1`: nothing new comes, and something is missing."""
 
-    transaction_id: str
-    transaction_type: str
+    transaction_id: TransactionId
+    transaction_type: TransactionType
     sequence: int
     """Running number of the transaction's gap events."""
     problem: Problem | None
@@ -149,15 +155,15 @@ class Gap(Public, frozen=True):
 class Overdue(Public, frozen=True):
     """Data of `brh.transaction.overdue.v1`: outcome or notification take longer than they should."""
 
-    transaction_id: str
-    transaction_type: str
+    transaction_id: TransactionId
+    transaction_type: TransactionType
     problem: Problem | None
 
 
 class OrphanSeries(Public, frozen=True):
     """Payloads of one series that belong to no result."""
 
-    series_type: str
+    series_type: SeriesType
     total_count: int | None
     received_count: int
     bytes: int
@@ -168,8 +174,8 @@ class OrphanSeries(Public, frozen=True):
 class Orphaned(Document, frozen=True):
     """Data of `brh.transaction.orphaned.v1`: what came and is in no result; its blocks are removed."""
 
-    transaction_id: str
-    transaction_type: str
+    transaction_id: TransactionId
+    transaction_type: TransactionType
     reason: str
     """Code of the outcome's problem, or `unknown-series` where the rest of the transaction completed."""
     series: tuple[OrphanSeries, ...]
@@ -182,7 +188,7 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     source: str
     type: str
-    time: str
+    time: Time
     datacontenttype: str
     data: msgspec.Raw
     """JSON, byte for byte as it was written once."""
@@ -195,7 +201,7 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 class RejectedMessage(Public, frozen=True):
     """Data of `brh.message.rejected.v1`: which message was refused, and why."""
 
-    transaction_id: str | None
+    transaction_id: TransactionId | None
     message_id: str | None
     app_id: str | None
     queue: str

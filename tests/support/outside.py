@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bridge.checksums import crc64, hex16
 from bridge.contract.events import PayloadsStaged, Staged, decode
 from streams.cli.producer import SendSummary, send
+from tests.support.public import wrong, wrong_event
 from tests.support.world import World, until
 
 
@@ -122,6 +123,7 @@ async def assert_result(world: World, transaction: str, series: Mapping[str, Chu
         assert content is not None, f"{transaction} has no outcome"
         outcome: dict[str, Any] = json.loads(content.body)
         assert outcome["outcome"] == "Completed", outcome
+        assert wrong("outcome", outcome) == []
         assert [each["seriesType"] for each in outcome["series"]] == list(series)
         for result in outcome["series"]:
             expected = series[result["seriesType"]]
@@ -207,6 +209,8 @@ async def listening(world: World, binding: str = "transaction.#", queue_name: st
 
         await queue.consume(take, no_ack=True)
         yield heard
+    # Whatever a test looks at: nothing is told that the published schemas do not describe.
+    assert [fault for message in heard.messages for fault in wrong_event(message.body)] == []
 
 
 async def kafka_records(

@@ -1,0 +1,7 @@
+"""What the documents say that the code knows: written from the code, and compared with it by the tests.
+
+docstrings   what stands under the members of a class
+schemas      docs/schemas: everything that is public JSON
+asyncapi     docs/asyncapi.yaml: exchanges, queues, topics, messages
+pages        all of these as files
+"""
