@@ -34,7 +34,7 @@ def _bind(text: str) -> str:
 
 
 def _loopback_bind(text: str) -> str:
-    if not _is_loopback(host_and_port(_bind(text))[0]):
+    if not is_loopback(host_and_port(_bind(text))[0]):
         raise ValueError("must be a loopback address: there is no access control here")
     return text
 
@@ -42,7 +42,7 @@ def _loopback_bind(text: str) -> str:
 def _api_bind(text: str, others: ValidationInfo) -> str:
     # A token that is wrong itself is not among the others, and is told by its own error.
     without = all(name in others.data and others.data[name] is None for name in _TOKENS)
-    if without and not _is_loopback(host_and_port(_bind(text))[0]):
+    if without and not is_loopback(host_and_port(_bind(text))[0]):
         raise ValueError(
             "must be a loopback address while neither BRH_API_READ_TOKEN nor BRH_API_OPERATE_TOKEN is set: "
             "whoever reaches the port may do everything"
@@ -50,7 +50,8 @@ def _api_bind(text: str, others: ValidationInfo) -> str:
     return _bind(text)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

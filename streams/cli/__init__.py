@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "wait": "return when a transaction has its outcome",
     "dlq": "messages that were put aside: list, show, redrive",
     "fetch": "download and verify a completed result",
+    "doctor": "whether RabbitMQ, Kafka, storage and trackers suit each other",
     "fsck": "compare storage with the trackers, and publish again what Kafka has lost",
 }
 

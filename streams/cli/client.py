@@ -63,6 +63,10 @@ class Api:
         """One page of the list. Raises CliError."""
         return await self._get("/v1/transactions", params, TIMEOUT_S)
 
+    async def version(self) -> dict[str, Any]:
+        """Of the tracker that was asked. Raises CliError."""
+        return await self._get("/version", {}, TIMEOUT_S)
+
     async def command(
         self, transaction: str, action: str, members: dict[str, str], *, key: str, user: str | None
     ) -> dict[str, Any]:
