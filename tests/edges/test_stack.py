@@ -273,8 +273,9 @@ def test_who_waits_too_long_for_the_lock_is_told(tmp_path: Path) -> None:
     holder.start()
     held.wait()
     try:
-        with pytest.raises(StackError, match="another command"), lock.held(tmp_path, said.append, timeout_s=0.2):
+        with pytest.raises(StackError) as caught, lock.held(tmp_path, said.append, timeout_s=0.2):
             pass
+        assert caught.value.code == "stack-busy"
     finally:
         release.set()
         holder.join()
@@ -285,8 +286,9 @@ def test_half_an_installation_is_not_taken_for_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("BRH_CACHE_DIR", str(tmp_path))
     install.kafka_jars().mkdir()
     monkeypatch.setattr(programs, "npm", lambda: ["sh", "-c", "mkdir -p node_modules/azurite; echo no network; exit 1"])
-    with pytest.raises(StackError, match="no network"):
+    with pytest.raises(StackError, match="no network") as caught:
         install.ensure(print)
+    assert caught.value.code == "azurite-fetch"
     assert sorted(path.name for path in tmp_path.iterdir()) == [install.kafka_jars().name, "lock"]
 
 

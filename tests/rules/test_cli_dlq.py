@@ -18,6 +18,7 @@ from bridge.envelope import Properties
 from streams.cli import brh, show_letters
 from streams.cli.dead_letter import UNKNOWN_ORIGIN, Death, Verdict, dead_letter, death, letter_id, verdict
 from streams.cli.look import Look
+from streams.cli.redrive import Redrive
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PAYLOAD = {"brh_series_type": "a", "brh_ordinal": 1, "brh_total_count": 2}
@@ -173,23 +174,42 @@ def test_a_body_goes_to_a_new_file_and_to_no_terminal(run: Any, tmp_path: Path) 
     out = tmp_path / "body"
     assert run(found, b"secret", "show", name, "--out", str(out))[0].exit_code == 0
     assert out.read_bytes() == b"secret"
-    assert run(found, b"other", "show", name, "--out", str(out))[0].exit_code == 2
+    refused = run(found, b"other", "show", name, "--out", str(out))[0]
+    assert (refused.exit_code, "(no-file)" in refused.stderr) == (2, True)
     assert out.read_bytes() == b"secret"
 
 
 @pytest.mark.parametrize(
-    ("found", "name", "exit_code"),
+    ("found", "name", "exit_code", "code"),
     [
-        (Look(0, []), "", 3),
-        (Look(1, [incoming(payload())]), "", 3),
-        (Look(2, [incoming(payload())]), "", 4),
-        (Look(2, [incoming(payload())], chosen=incoming(payload())), letter_id(payload(), 4), 4),
+        (Look(0, []), "", 3, "(no-message)"),
+        (Look(1, [incoming(payload())]), "", 3, "(no-message)"),
+        (Look(2, [incoming(payload())]), "", 4, "(in-hand)"),
+        (Look(2, [incoming(payload())], chosen=incoming(payload())), letter_id(payload(), 4), 4, "(in-hand)"),
     ],
     ids=["empty", "another", "in hand", "cut"],
 )
-def test_what_cannot_be_shown_leaves_no_file(run: Any, tmp_path: Path, found: Look, name: str, exit_code: int) -> None:
+def test_what_cannot_be_shown_leaves_no_file(
+    run: Any, tmp_path: Path, found: Look, name: str, exit_code: int, code: str
+) -> None:
     result, _ = run(found, b"half", "show", name, "--out", str(tmp_path / "body"))
     assert (result.exit_code, (tmp_path / "body").exists()) == (exit_code, False)
+    assert code in result.stderr
+
+
+def test_what_stays_of_what_was_chosen_is_a_failure_but_for_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def inspected(*_: object) -> int:
+        return 1
+
+    async def one_stays(redrive: Redrive) -> None:
+        redrive.report.left_count = 1
+
+    __import__("streams.cli.dlq")
+    monkeypatch.setattr("streams.cli.dlq.inspected", inspected)
+    monkeypatch.setattr(Redrive, "run", one_stays)
+    result = CliRunner().invoke(brh, ["dlq", "redrive", "--all"])
+    assert (result.exit_code, "(left)" in result.stderr) == (1, True)
+    assert CliRunner().invoke(brh, ["dlq", "redrive", "--all", "--dry-run"]).exit_code == 0
 
 
 def test_a_message_has_the_same_id_however_often_it_was_looked_at() -> None:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from bridge.blobs import BlobsError, BlobsRefused, BlobsUnavailable
 from bridge.checksums import crc64, hex16
 from bridge.contract.outbound import Outcome, OutcomeTimestamps, Part, Problem, SeriesResult
 from bridge.memory_blobs import MemoryBlobs
@@ -153,8 +154,9 @@ async def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["..", ".", "../a", "a/b", "/etc/passwd", ".a.partial", ""])
 def test_a_series_stays_in_its_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CliError):
+    with pytest.raises(CliError) as caught:
         target_of(tmp_path, name)
+    assert caught.value.code == "bad-file"
 
 
 def outcome(kind: Any, series: tuple[SeriesResult, ...] = ()) -> bytes:
@@ -211,5 +213,40 @@ def test_there_is_nothing_to_fetch_of_what_did_not_complete(blobs: Counting, tmp
 def test_without_an_outcome_it_is_not_ready(blobs: Counting, tmp_path: Path) -> None:
     result = run(blobs, None, tmp_path / "out")
     assert result.exit_code == 4
+    assert "(no-outcome)" in result.stderr
     assert "brh wait T1" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_without_a_reason_has_a_code_all_the_same(blobs: Counting, tmp_path: Path) -> None:
+    body = json.dumps(json.loads(outcome("Failed")) | {"problem": None}).encode()
+    result = run(blobs, body, tmp_path / "out")
+    assert (result.exit_code, "no reason is known (unknown)" in result.stderr) == (1, True)
+
+
+def test_an_outcome_of_another_release_is_not_guessed_at(blobs: Counting, tmp_path: Path) -> None:
+    body = json.dumps(json.loads(outcome("Completed")) | {"v": 2}).encode()
+    result = run(blobs, body, tmp_path / "out")
+    assert (result.exit_code, "(record-unreadable)" in result.stderr) == (5, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(blobs: Counting, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    result = run(blobs, outcome("Completed"), tmp_path / "taken" / "out")
+    assert (result.exit_code, "(file)" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "code"),
+    [(BlobsUnavailable("away"), 4, "(blobs-unavailable)"), (BlobsRefused("no"), 1, "(blobs-refused)")],
+)
+def test_storage_that_may_come_back_is_told_from_settings_that_are_wrong(
+    blobs: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BlobsError, exit_code: int, code: str
+) -> None:
+    async def read(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(blobs, "read", read)
+    result = run(blobs, None, tmp_path)
+    assert (result.exit_code, code in result.stderr) == (exit_code, True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from bridge.envelope import Properties, parse_header, parse_payload
 from streams.cli import brh
 from streams.cli.errors import CliError
 from streams.cli.payloads import FileSource, Int64, Payload, check, header_message, payload_message, payloads, plan
+from streams.cli.producer import send
 
 
 class Sized:
@@ -73,8 +76,9 @@ def test_messages_are_persistent_and_told_apart() -> None:
 
 def test_a_payload_above_the_limit_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.cli.payloads.PAYLOAD_MAX_BYTES", 3)
-    with pytest.raises(CliError):
+    with pytest.raises(CliError) as caught:
         payload_message("T1", Payload("a", 1, 1), 1, b"four")
+    assert caught.value.code == "contract"
 
 
 @given(
@@ -141,7 +145,7 @@ def test_a_file_that_shrinks_is_an_error_and_no_short_payload(tmp_path: Path) ->
 def test_what_the_contract_forbids_is_not_sent(transaction: str, kind: str, series: dict[str, Sized]) -> None:
     with pytest.raises(CliError) as caught:
         check(transaction, kind, series)
-    assert caught.value.exit_code == 2
+    assert (caught.value.code, caught.value.exit_code) == ("contract", 2)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +169,35 @@ def test_wrong_arguments_are_usage_errors(arguments: list[str], tmp_path: Path) 
     (tmp_path / "file").write_bytes(b"x")
     given = [argument.replace("FILE", str(tmp_path / "file")) for argument in arguments]
     assert CliRunner().invoke(brh, ["send", *given]).exit_code == 2
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    result = CliRunner().invoke(brh, ["send", "T1", "--series", f"a={tmp_path / 'missing'}"])
+    assert (result.exit_code, "missing is not there, or no file (no-file)" in result.stderr) == (2, True)
+
+
+async def test_a_source_that_cannot_be_read_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    class Broker:
+        async def get_exchange(self, *_: object, **__: object) -> Broker:
+            return self
+
+        async def publish(self, _: object, routing_key: str) -> None:
+            sent.append(routing_key)
+
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[Broker]:
+        yield Broker()
+
+    monkeypatch.setattr("streams.cli.producer.opened", opened)
+    (tmp_path / "file").write_bytes(b"x")
+    source = FileSource(tmp_path / "file", 1)
+    (tmp_path / "file").unlink()
+    with pytest.raises(CliError) as caught:
+        await send("amqp://nobody", "T1", {"a": source})
+    assert (caught.value.code, caught.value.exit_code) == ("source", 1)
+    assert sent == ["header.default"]
 
 
 def test_a_broker_that_is_not_there_is_said_without_its_password(tmp_path: Path) -> None:
