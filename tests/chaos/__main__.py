@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import signal
 import sys
@@ -49,6 +50,8 @@ def run(
     """Let the faults of a seed happen for some minutes. Exit code 0: everything was as promised."""
     folder = (folder or Path(".brh/chaos") / f"{seed}-{time.strftime('%Y%m%dT%H%M%S')}").absolute()
     folder.mkdir(parents=True)
+    # That the service behind a proxy is away is one of the faults, and no traceback of the proxy's.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     wanted = Wanted(seed, minutes, rate, int(gigabytes * GIB), huge_every, small, plant)
     ran = asyncio.run(_until_told(run_once(folder, wanted, click.echo)))
     for problem in ran.problems:
