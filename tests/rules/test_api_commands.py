@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.contract.events import decode, encode
 from streams import commands
-from streams.commands import Asked
+from streams.commands import Asked, parse
 from streams.origins import is_own
 from streams.queries import BadParameter
 from streams.routing import NotReady
@@ -146,6 +146,13 @@ async def test_bad_input_names_what_is_wrong_and_changes_nothing(
         assert (status, problem["code"], problem["parameter"]) == (400, "bad-parameter", parameter)
         assert len(problem["detail"]) < 300
     assert published(trackers) == []
+
+
+@pytest.mark.parametrize(("spaces", "taken"), [(4_082, True), (4_083, False)])
+def test_a_command_is_no_longer_than_a_duration_needs(spaces: int, taken: bool) -> None:
+    asked = Asked("extend", b'{"by": "PT1H"}' + b" " * spaces, "application/json")
+    with nullcontext() if taken else pytest.raises(BadParameter, match="at most 4096 bytes"):
+        assert parse("T1", asked, NOW, lambda: "c-1").extend_s == 3_600
 
 
 async def test_a_body_that_cannot_be_unpacked_is_the_callers_mistake(

@@ -336,6 +336,12 @@ def test_an_unlisted_series_is_reported_as_an_orphan_whenever_it_came() -> None:
     assert [plan.series for plan in book.due()[0].series] == ["a"]
 
 
+def test_of_a_result_that_failed_nothing_is_an_orphan_because_its_outcome_tells_of_all() -> None:
+    book = Playbook() >> payload("u", 1, of=1) >> header(a=1) << asks("Failed", "unknown-series")
+    assert "u" in book.transaction.series
+    assert book.due()[0].orphans == ()
+
+
 def test_payloads_of_unlisted_series_are_kept_up_to_the_limit_of_what_comes_early() -> None:
     book = Playbook(Limits(early_payloads_max=2)) >> header(a=1, on_conflict="keep-first")
     for ordinal in (1, 2, 3):
@@ -414,6 +420,13 @@ def test_whoever_has_the_rows_knows_what_the_owner_knew_and_wants_the_same(
     assert book.effects() == wanted
     book >> passes(seconds=0)
     assert len(book.decisions) == count, "nothing is decided twice"
+
+
+def test_a_gap_that_is_told_to_the_rules_again_postpones_nothing() -> None:
+    book = Playbook() >> header(a=2) >> passes(minutes=10)
+    (noticed,) = book.decisions
+    book >> passes(minutes=9) >> noticed << changes_nothing >> passes(minutes=1)
+    assert [each.sequence for each in book.decisions if isinstance(each, GapNoticed)] == [1, 2]
 
 
 def test_a_gap_keeps_its_number_after_a_new_owner() -> None:
