@@ -8,7 +8,9 @@ ordinals.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ import msgspec
 import pytest
 
 from bridge.checksums import crc64, hex16
-from bridge.contract.events import HeaderReceived, decode
+from bridge.contract.events import HeaderReceived, Staged, decode
 from bridge.header_body import parse_body
 from bridge.layout import BlockId, part_name
 from tables.transaction import FINAL
@@ -197,7 +199,9 @@ def pair(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     """An installation with two bridges."""
     folder = tmp_path_factory.mktemp("pair")
     (folder / "types.toml").write_text(TYPES)
-    world = World(stack_env, folder, bridges=2, env={"BRH_TYPES_FILE": str(folder / "types.toml")})
+    world = World(
+        stack_env, folder, bridges=2, env={"BRH_TYPES_FILE": str(folder / "types.toml"), "BRH_LANES": str(LANES)}
+    )
     world.start()
     yield world
     world.stop()
@@ -375,6 +379,110 @@ async def test_losing_bytes_are_never_committed_whether_they_are_staged_first_la
 # --- two bridges at once
 
 RACES = 16
+LANES = 4
+"""Of a bridge, for large payloads."""
+SIZES: Final = {"small": [700 * n for n in range(1, 9)], "large": [300 * KIB, 260 * KIB]}
+TOTALS: Final = {"A": 2, "B": 3}
+"""Of the series `total`, of which the two producers say different things."""
+
+
+def variant(txn: str, producer: str, series: str, ordinal: int) -> bytes:
+    """What a producer sends: other bytes than the other one, of the same length."""
+    size = 100 if series == "total" else SIZES[series][ordinal - 1]
+    said = f"{txn}/{producer}/{series}/{ordinal}/".encode()
+    return (said * (size // len(said) + 1))[:size]
+
+
+def variants(txn: str, producer: str) -> list[Sent]:
+    said = [(series, n, len(sizes)) for series, sizes in SIZES.items() for n in range(1, len(sizes) + 1)]
+    said += [("total", n, TOTALS[producer]) for n in range(1, TOTALS[producer] + 1)]
+    return [
+        (
+            f"{'payload' if series == 'large' else 'small'}.{series}",
+            payload_message(txn, series, n, total, variant(txn, producer, series, n)),
+        )
+        for series, n, total in said
+    ]
+
+
+def accepted(facts: list[Staged]) -> dict[str, dict[int, str]]:
+    """By series, the CRC-64 of the first that was said of each ordinal; of a run all or nothing counts."""
+    found: dict[str, dict[int, str]] = {}
+    totals: dict[str, int] = {}
+    for fact in facts:
+        first = found.setdefault(fact.series, {})
+        said = dict(zip(range(fact.first, fact.first + fact.count), fact.crc64s, strict=True))
+        if totals.setdefault(fact.series, fact.total_count) == fact.total_count and all(
+            first.get(ordinal, crc) == crc for ordinal, crc in said.items()
+        ):
+            first.update(said)
+    return found
+
+
+async def test_two_bridges_that_race_for_the_same_ordinals_commit_what_the_events_say_came_first(pair: World) -> None:
+    for queue, consumers in (("brh.payloads.small", 2), ("brh.payloads", 2 * LANES)):
+        await consumed_by(pair, queue, consumers)
+    kinds = {f"T-{uuid4().hex[:12]}": "strict" if number % 4 == 0 else "lenient" for number in range(RACES)}
+    heads = [head(small=8, large=2, total=None)(txn, kind) for txn, kind in kinds.items()]
+    await publish_messages(pair, heads[: RACES // 2])
+    # Side by side, and each connection sends for both producers in turn: whichever is faster, both win.
+    turns = [dict(zip(kinds, itertools.cycle(order), strict=False)) for order in ("AB", "BA")]
+    await asyncio.gather(
+        *(
+            publish_messages(pair, [sent for txn, producer in turn.items() for sent in variants(txn, producer)])
+            for turn in turns
+        )
+    )
+    await publish_messages(pair, heads[RACES // 2 :])
+    sent = dict.fromkeys(kinds, sum(len(variants("T", producer)) for producer in "AB"))
+    facts = await staged_facts(pair, sent)
+    lenient = [txn for txn, kind in kinds.items() if kind == "lenient"]
+    for txn in lenient:
+        await fill(pair, txn, accepted(facts[txn]))
+    rows = {txn: await asyncio.to_thread(pair.wait_state, txn, FINAL, MARGIN_S) for txn in kinds}
+    facts = await staged_facts(pair, sent)
+    winners: Counter[str] = Counter()
+    for txn, row in rows.items():
+        if row["state"] == "Failed":
+            assert row["problem"]["code"] in {"conflicting-payload", "conflicting-total-count"}
+            assert await committed(pair, txn) == {}
+        else:
+            by = producers(txn, accepted(facts[txn]))
+            assert await committed(pair, txn) == {
+                series: b"".join(variant(txn, producer, series, n) for n, producer in enumerate(of, 1))
+                for series, of in by.items()
+            }
+            winners.update(producer for of in by.values() for producer in of)
+    states = Counter((kinds[txn], row["state"], bool(row["problems"])) for txn, row in rows.items())
+    print(f"type, state, contradicted: {dict(states)}; ordinals won by each producer: {dict(winners)}")
+    assert {row["state"] for txn, row in rows.items() if txn in lenient} == {"Completed"}
+    assert states["strict", "Failed", True] > 0, "where nobody was too late"
+    assert states["lenient", "Completed", True] > 0
+    assert set(winners) == {"A", "B"}
+
+
+def producers(txn: str, first: dict[str, dict[int, str]]) -> dict[str, list[str]]:
+    """By series, whose bytes were the first of each ordinal."""
+    return {
+        series: [
+            next(producer for producer in "AB" if digest(variant(txn, producer, series, n)) == crc)
+            for n, crc in sorted(crcs.items())
+        ]
+        for series, crcs in first.items()
+    }
+
+
+async def fill(world: World, txn: str, first: dict[str, dict[int, str]]) -> None:
+    """Send what a run took with it when it lost as a whole: the gaps name it."""
+    missing = [
+        (series, ordinal, len(sizes))
+        for series, sizes in SIZES.items()
+        for ordinal in range(1, len(sizes) + 1)
+        if ordinal not in first.get(series, {})
+    ]
+    for series, ordinal, total in missing:
+        sent = payload_message(txn, series, ordinal, total, variant(txn, "A", series, ordinal))
+        await publish_messages(world, [(f"small.{series}", sent)])
 
 
 async def test_of_two_headers_that_race_one_is_kept_and_everything_follows_it(pair: World) -> None:
