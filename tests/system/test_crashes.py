@@ -13,7 +13,16 @@ import pytest
 
 from streams.cli.producer import Progress
 from streams.supervisor import children
-from tests.support.outside import Chunks, assert_result, listening, publish, publish_header, publish_payloads
+from tests.support.outside import (
+    Chunks,
+    assert_result,
+    listening,
+    publish,
+    publish_header,
+    publish_payloads,
+    staged_facts,
+    until_read,
+)
 from tests.support.world import World, until
 
 pytestmark = pytest.mark.timeout(300)
@@ -119,6 +128,17 @@ async def test_a_fresh_tracker_rebuilds_everything_by_replay(make_world: Callabl
         again = until(lambda name=name: _recovered(world, name), 30, f"{name} is recovered")
         assert again["recoveries"] == 1
         assert (again["series"], again["header"]) == (row["series"], row["header"])
+    assert {name: world.transaction(name) for name in done} == closed
+    # What was done before comes again, and there is nobody who remembers it but the tables.
+    async with listening(world) as heard:
+        for name, each in done.items():
+            await publish(world, name, each, header_last=True)
+        await staged_facts(
+            world, {name: 2 * sum(chunks.total_count for chunks in each.values()) for name, each in done.items()}
+        )
+        for name in done:
+            await until_read(world, name)
+        assert not done.keys() & {message.correlation_id for message in heard.messages}
     assert {name: world.transaction(name) for name in done} == closed
     for name, chunks in half.items():
         await publish_payloads(world, name, {"s": chunks}, ordinals=list(range(1, 51)))
