@@ -6,8 +6,9 @@ import re
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from bridge.contract.inbound import TIMEOUT_MAX_S, TIMEOUT_MIN_S, is_transaction_id
+from bridge.contract.inbound import TIMEOUT_MAX_S, TIMEOUT_MIN_S, is_transaction_id, is_transaction_type
 from bridge.durations import limit_s
 
 _SIZE = re.compile(r"([0-9]{1,15})([KMGT]i?)?B?", re.IGNORECASE)
@@ -92,6 +93,34 @@ class TransactionId(click.ParamType):
                 ctx,
             )
         return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Those that the API lists, with their states."""
+        from streams.cli.suggestions import transactions
+
+        return [CompletionItem(each["transactionId"], help=each["state"]) for each in transactions(incomplete)]
+
+
+class TransactionType(click.ParamType):
+    """A transaction type."""
+
+    name = "type"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The type, if it can be one."""
+        if not is_transaction_type(value):
+            self.fail(
+                f"{value!r} is no transaction type: up to 63 of A-Z a-z 0-9 _ - with a letter or digit first.",
+                param,
+                ctx,
+            )
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Those of transactions that the API lists."""
+        from streams.cli.suggestions import types
+
+        return [CompletionItem(each) for each in types(incomplete)]
 
 
 TXN = click.argument("transaction", metavar="TXN", type=TransactionId())

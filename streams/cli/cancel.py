@@ -6,7 +6,8 @@ import click
 import rich_click
 
 from streams.cli.arguments import AS_JSON, TXN
-from streams.cli.order import KEY, examples, give
+from streams.cli.help import examples
+from streams.cli.order import KEY, give
 
 
 @click.command("cancel", cls=rich_click.RichCommand, epilog=examples("brh cancel T1", "brh cancel T1 --json"))

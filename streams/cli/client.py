@@ -59,9 +59,9 @@ class Api:
         """Why it is not done yet. Raises CliError."""
         return await self._get(f"/v1/transactions/{transaction}/explain", {}, TIMEOUT_S)
 
-    async def transactions(self, params: dict[str, str]) -> dict[str, Any]:
+    async def transactions(self, params: dict[str, str], *, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """One page of the list. Raises CliError."""
-        return await self._get("/v1/transactions", params, TIMEOUT_S)
+        return await self._get("/v1/transactions", params, timeout_s)
 
     async def version(self) -> dict[str, Any]:
         """Of the tracker that was asked. Raises CliError."""

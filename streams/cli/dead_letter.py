@@ -62,6 +62,15 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
     """As far as the body need not be read for it; None: nothing speaks against it."""
 
 
+class Letters(msgspec.Struct, frozen=True):
+    """What waits in a queue; `brh dlq list --json` prints it."""
+
+    queue: str
+    waiting: int
+    """Messages in the queue, without those that somebody has in hand."""
+    messages: list[DeadLetter]
+
+
 def dead_letter(properties: Properties, size: int, payload_max_bytes: int) -> DeadLetter:
     """The message with these properties and a body of `size` bytes."""
     died, redriven = death(properties.headers), properties.headers.get(REDRIVEN)

@@ -23,6 +23,7 @@ from streams.cli.demo_installation import Installation
 from streams.cli.demo_result import Invented, invent
 from streams.cli.download import fetch_series
 from streams.cli.errors import EXIT_DATA_WRONG, EXIT_NOT_READY, CliError
+from streams.cli.help import examples
 from streams.cli.producer import Progress, send
 from streams.cli.wait import until_final
 from streams.outcome import find_outcome
@@ -34,7 +35,7 @@ READY_S = 90.0
 OUTCOME_S = 120.0
 
 
-@click.command("demo", cls=rich_click.RichCommand)
+@click.command("demo", cls=rich_click.RichCommand, epilog=examples("brh demo", "brh demo --keep"))
 @click.option("--keep", is_flag=True, help="Leave bridge, trackers and delivery running until Ctrl-C.")
 def command(keep: bool) -> None:
     """Start what is needed, send a real result, kill a process in the middle, verify every byte.

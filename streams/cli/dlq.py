@@ -25,10 +25,12 @@ from bridge.topology import ORPHANS, REJECTED
 from streams.cli import show_letters as show
 from streams.cli.arguments import AS_JSON
 from streams.cli.broker import inspected
-from streams.cli.dead_letter import UNKNOWN_ORIGIN, DeadLetter, dead_letter, letter_id
+from streams.cli.dead_letter import UNKNOWN_ORIGIN, DeadLetter, Letters, dead_letter, letter_id
+from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
+from streams.cli.groups import Group
+from streams.cli.help import examples
 from streams.cli.look import Look, look
-from streams.cli.order import examples
 from streams.cli.put_back import OFTEN, Choice
 from streams.cli.redrive import Redrive, Report, Wish
 
@@ -51,7 +53,7 @@ QUEUE = click.option(
 )
 
 
-@click.group("dlq", cls=rich_click.RichGroup)
+@click.group("dlq", cls=Group, epilog=examples("brh dlq list", "brh dlq redrive --all --dry-run"))
 def command() -> None:
     """Messages that were put aside: look at them, and send back what can be taken now."""
 
@@ -68,8 +70,7 @@ def list_letters(queue: str, limit: int, as_json: bool) -> None:
     settings, found = _look(QUEUES[queue], limit)
     letters = sorted((_letter(settings, seen) for seen in found.seen), key=lambda each: (each.since or "", each.id))
     if as_json:
-        plain = {"queue": QUEUES[queue], "waiting": found.waiting, "messages": msgspec.to_builtins(letters)}
-        click.echo(json.dumps(plain))
+        click.echo(as_text(Letters(QUEUES[queue], found.waiting, letters)))
     else:
         click.echo("\n".join(show.letters(QUEUES[queue], found.waiting, letters)))
 
@@ -157,7 +158,7 @@ def redrive_letters(
             asyncio.run(Redrive(AmqpAddress.parse(settings.amqp_url), wish, report, tell).run())
     finally:
         # Also before an error: what was put back until then is done.
-        click.echo(json.dumps(msgspec.to_builtins(report)) if as_json else show.redriven(report))
+        click.echo(as_text(report) if as_json else show.redriven(report))
     _check(report, choice, transactions)
 
 

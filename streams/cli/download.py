@@ -36,8 +36,19 @@ class Fetched(msgspec.Struct, frozen=True, rename="camel"):
     ok: bool
 
 
+class FetchedSeries(msgspec.Struct, frozen=True):
+    """All of them; `brh fetch --json` prints it."""
+
+    series: list[Fetched]
+
+
 async def fetch_series(
-    blobs: Blobs, transaction: str, series: SeriesResult, folder: Path, on_bytes: Callable[[int], None]
+    blobs: Blobs,
+    transaction: str,
+    series: SeriesResult,
+    folder: Path,
+    on_bytes: Callable[[int], None],
+    on_found: Callable[[int], None] | None = None,
 ) -> Fetched:
     """Make `folder/<series>` what the outcome says, and verify it.
 
@@ -46,7 +57,8 @@ async def fetch_series(
         transaction: its id.
         series: as the outcome document has it.
         folder: must exist.
-        on_bytes: told of each piece that is done: downloaded, or found to be there already.
+        on_bytes: told of each piece that is downloaded.
+        on_found: told of what was there already, and is right; None: as `on_bytes`.
 
     Raises:
         CliError: the file cannot be written, or somebody else is writing it.
@@ -54,14 +66,15 @@ async def fetch_series(
     """
     if not series.parts:
         return Fetched(series.series_type, None, 0, ok=True)
+    on_found = on_found or on_bytes
     target = target_of(folder, series.series_type)
     if await asyncio.to_thread(_is_right, target, series):
-        on_bytes(series.bytes)
+        on_found(series.bytes)
         return Fetched(series.series_type, str(target), series.bytes, ok=True)
     partial = target.with_name(f".{target.name}.partial")
     with _only_writer(partial) as file:
         done = await asyncio.to_thread(_verified_parts, file, series.parts)
-        on_bytes(sum(part.bytes for part in series.parts[:done]))
+        on_found(sum(part.bytes for part in series.parts[:done]))
         for part in series.parts[done:]:
             name = f"{transaction}/{series.series_type}/{part.uri.rpartition('/')[2]}"
             if not await _append(blobs, name, part, file, on_bytes):

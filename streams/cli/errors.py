@@ -13,6 +13,8 @@ EXIT_USAGE: Final = 2
 EXIT_NOT_FOUND: Final = 3
 EXIT_NOT_READY: Final = 4
 EXIT_DATA_WRONG: Final = 5
+EXIT_INTERRUPTED: Final = 130
+"""128 and the number of SIGINT, as shells count it."""
 
 
 class CliError(click.ClickException):
@@ -20,6 +22,7 @@ class CliError(click.ClickException):
 
     def __init__(self, message: str, *, code: str, remedy: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(f"{message} ({code})\n{remedy}")
+        self.sentence = message
         self.code = code
         self.remedy = remedy
         self.exit_code = exit_code
@@ -27,6 +30,11 @@ class CliError(click.ClickException):
     def show(self, file: object = None) -> None:
         """Print to stderr, whatever `file` is: stdout belongs to the command's answer."""
         click.echo(f"brh: {self.message}", err=True)
+
+
+def interrupted(message: str, remedy: str) -> CliError:
+    """Somebody pressed Ctrl-C; `remedy` says how to go on from what is there."""
+    return CliError(message, code="interrupted", remedy=remedy, exit_code=EXIT_INTERRUPTED)
 
 
 def storage_failed(error: BlobsError, again: str) -> CliError:

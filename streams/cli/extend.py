@@ -7,7 +7,8 @@ import rich_click
 
 from bridge.durations import duration_text
 from streams.cli.arguments import AS_JSON, TXN, Wait
-from streams.cli.order import KEY, examples, give
+from streams.cli.help import examples
+from streams.cli.order import KEY, give
 
 
 @click.command(

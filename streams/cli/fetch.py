@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import msgspec
 import rich_click
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from bridge.azure_blobs import AzureBlobs
 from bridge.blobs import Blobs, BlobsError
@@ -23,17 +17,29 @@ from bridge.settings import load
 from bridge.unreadable import Unreadable
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import connected
-from streams.cli.download import Fetched, fetch_series, mismatch, target_of
-from streams.cli.errors import EXIT_DATA_WRONG, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError, storage_failed
+from streams.cli.documents import as_text
+from streams.cli.download import Fetched, FetchedSeries, fetch_series, mismatch, target_of
+from streams.cli.errors import EXIT_DATA_WRONG, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError, interrupted, storage_failed
+from streams.cli.help import examples
+from streams.cli.progress import Moved, Show, shown
 from streams.outcome import find_outcome
 from streams.settings import ClientSettings
 
-Report = Callable[[int], None]
 
-
-@click.command("fetch", cls=rich_click.RichCommand)
+@click.command(
+    "fetch",
+    cls=rich_click.RichCommand,
+    epilog=examples("brh fetch T1 --out result", "brh fetch T1 --out result --json"),
+)
 @TXN
-@click.option("--out", "folder", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    "folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the files; it is made.",
+)
 @AS_JSON
 def command(transaction: str, folder: Path, as_json: bool) -> None:
     """Download every series of a completed transaction to DIR/SERIES and verify lengths and CRC-64.
@@ -42,9 +48,13 @@ def command(transaction: str, folder: Path, as_json: bool) -> None:
     code 4: there is no outcome yet, 1: it failed or was abandoned, 5: bytes differ from what the outcome says.
     """
     logging.getLogger("azure").setLevel(logging.CRITICAL)  # it logs what we raise
-    fetched = asyncio.run(_fetch(load(ClientSettings), transaction, folder, as_json))
+    try:
+        fetched = asyncio.run(_fetch(load(ClientSettings), transaction, folder, as_json))
+    except KeyboardInterrupt:
+        message, remedy = f"{transaction} is fetched in part", "Run the same command again: whole parts are kept."
+        raise interrupted(message, remedy) from None
     if as_json:
-        click.echo(json.dumps({"series": msgspec.to_builtins(fetched)}))
+        click.echo(as_text(FetchedSeries(fetched)))
     else:
         click.echo("\n".join(map(_line, fetched)))
     wrong = mismatch(fetched)
@@ -59,8 +69,12 @@ async def _fetch(settings: ClientSettings, transaction: str, folder: Path, as_js
             for series in outcome.series:
                 target_of(folder, series.series_type)
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            with _progress(transaction, sum(series.bytes for series in outcome.series), as_json) as on_bytes:
-                return [await fetch_series(blobs, transaction, series, folder, on_bytes) for series in outcome.series]
+            with shown(transaction, as_json) as show:
+                told = _Told(sum(series.bytes for series in outcome.series), show)
+                return [
+                    await fetch_series(blobs, transaction, series, folder, told.came, told.found)
+                    for series in outcome.series
+                ]
     except BlobsError as error:
         raise storage_failed(error, "it goes on where it ended") from error
     except OSError as error:
@@ -113,13 +127,19 @@ def _line(fetched: Fetched) -> str:
     return f"{fetched.series_type}: {size} verified, {fetched.file or 'nothing was received of it'}"
 
 
-@contextmanager
-def _progress(transaction: str, bytes_of: int, as_json: bool) -> Iterator[Report]:
-    console = Console(stderr=True)
-    if as_json or not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(transaction, total=bytes_of)
-        yield lambda count: bars.advance(task, count)
+class _Told:
+    """Counts what is there of a result, and shows it."""
+
+    def __init__(self, bytes_of: int, show: Show) -> None:
+        self.moved = Moved(0, bytes_of)
+        self._show = show
+
+    def came(self, count: int) -> None:
+        self._tell(self.moved._replace(bytes=self.moved.bytes + count))
+
+    def found(self, count: int) -> None:
+        self._tell(self.moved._replace(bytes=self.moved.bytes + count, found=self.moved.found + count))
+
+    def _tell(self, moved: Moved) -> None:
+        self.moved = moved
+        self._show(moved)

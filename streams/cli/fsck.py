@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -23,8 +22,10 @@ from bridge.facts import Facts, FactsUnavailable
 from bridge.settings import load
 from streams.cli.arguments import AS_JSON, Duration
 from streams.cli.client import Api, connected
+from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_DATA_WRONG, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError, storage_failed
-from streams.findings import remedy
+from streams.cli.help import examples
+from streams.findings import Finding, remedy
 from streams.fsck import Fsck, Limits, Report
 from streams.queries import LIMIT_MAX, Row
 from streams.restore import Restored
@@ -34,10 +35,27 @@ READY_WAIT_S: Final = 60.0
 """While partitions move a tracker cannot answer for all; longer than that takes."""
 _AGAIN: Final = "what was published already changes nothing"
 
+
+class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`brh fsck --json` prints it: with what could be published again, or what was."""
+
+    findings: list[Finding]
+    more: int
+    """Findings beyond --limit."""
+    transactions: int
+    """That were looked at."""
+    rebuildable: Restored | None = None
+    rebuilt: Restored | None = None
+
+
 Shown = Callable[[Report], None]
 
 
-@click.command("fsck", cls=rich_click.RichCommand)
+@click.command(
+    "fsck",
+    cls=rich_click.RichCommand,
+    epilog=examples("brh fsck", "brh fsck --rebuild", "brh fsck --limit 100000 --json"),
+)
 @click.option("--rebuild", is_flag=True, help="Publish again what storage tells and the trackers do not know.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Findings to show.")
 @click.option(
@@ -59,7 +77,7 @@ def command(rebuild: bool, limit: int, grace: float, as_json: bool) -> None:
     limits = Limits(findings_max=limit, grace_s=grace, remembered_s=settings.dedupe_retention_s)
     with _progress(as_json) as shown:
         report = asyncio.run(_fsck(settings, limits, rebuild, shown))
-    click.echo(json.dumps(_document(report, rebuild)) if as_json else "\n".join(_lines(report, rebuild)))
+    click.echo(as_text(_document(report, rebuild)) if as_json else "\n".join(_lines(report, rebuild)))
     if report.findings or report.more:
         click.get_current_context().exit(EXIT_DATA_WRONG)
 
@@ -116,13 +134,9 @@ class _ApiRows:
             await asyncio.sleep(1)
 
 
-def _document(report: Report, rebuild: bool) -> dict[str, Any]:
-    return {
-        "findings": msgspec.to_builtins(report.findings),
-        "more": report.more,
-        "transactions": report.transactions,
-        "rebuilt" if rebuild else "rebuildable": msgspec.to_builtins(report.restored),
-    }
+def _document(report: Report, rebuild: bool) -> Checked:
+    restored = {"rebuilt" if rebuild else "rebuildable": report.restored}
+    return Checked(report.findings, report.more, report.transactions, **restored)
 
 
 def _lines(report: Report, rebuild: bool) -> Iterator[str]:

@@ -12,10 +12,11 @@ from bridge.settings import load
 from streams.cli import show
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import connected
+from streams.cli.help import examples
 from streams.settings import ClientSettings
 
 
-@click.command("gaps", cls=rich_click.RichCommand)
+@click.command("gaps", cls=rich_click.RichCommand, epilog=examples("brh gaps T1", "brh gaps T1 --json"))
 @TXN
 @AS_JSON
 def command(transaction: str, as_json: bool) -> None:

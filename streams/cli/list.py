@@ -10,17 +10,26 @@ import rich_click
 
 from bridge.settings import load
 from streams.cli import show
-from streams.cli.arguments import AS_JSON
+from streams.cli.arguments import AS_JSON, TransactionType
 from streams.cli.client import connected
+from streams.cli.help import examples
 from streams.queries import LIMIT_DEFAULT, LIMIT_MAX
 from streams.settings import ClientSettings
 from tables.transaction import State
 
 
-@click.command("list", cls=rich_click.RichCommand)
+@click.command(
+    "list",
+    cls=rich_click.RichCommand,
+    epilog=examples("brh list", "brh list --state AwaitingResults --type valuation", "brh list --limit 1000 --json"),
+)
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
-@click.option("--type", "transaction_type", metavar="T", help="Only those of this transaction type.")
-@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True)
+@click.option(
+    "--type", "transaction_type", metavar="T", type=TransactionType(), help="Only those of this transaction type."
+)
+@click.option(
+    "--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT_DEFAULT, show_default=True, help="At most so many."
+)
 @click.option("--after", metavar="CURSOR", help="Go on behind an earlier page: its `next`.")
 @AS_JSON
 def command(state: str | None, transaction_type: str | None, limit: int, after: str | None, as_json: bool) -> None:

@@ -27,12 +27,6 @@ _NEXT: Final[dict[Action, str]] = {
 }
 
 
-def examples(*lines: str) -> str:
-    """The end of a help text."""
-    # Each is a paragraph, because rich-click joins the lines of one.
-    return "\n\n".join(("Examples:", *lines))
-
-
 def give(transaction: str, action: Action, key: str | None, as_json: bool, members: dict[str, str]) -> None:
     """Give a command and print the answer. Raises CliError."""
     said = asyncio.run(_give(load(ClientSettings).api_url, transaction, action, key or uuid4().hex, members))

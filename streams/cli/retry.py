@@ -6,7 +6,8 @@ import click
 import rich_click
 
 from streams.cli.arguments import AS_JSON, TXN
-from streams.cli.order import KEY, examples, give
+from streams.cli.help import examples
+from streams.cli.order import KEY, give
 
 
 @click.command("retry", cls=rich_click.RichCommand, epilog=examples("brh retry T1", "brh retry T1 && brh wait T1"))

@@ -11,14 +11,17 @@ import rich_click
 
 from bridge.settings import load
 from streams.cli.errors import CliError
+from streams.cli.help import examples
 from streams.settings import TrackerSettings
 from streams.supervisor import GaveUpError, Supervisor, children
 
 
-@click.command("run", cls=rich_click.RichCommand)
-@click.option("--bridges", type=click.IntRange(0, 64), default=1, show_default=True)
-@click.option("--trackers", type=click.IntRange(0, 64), default=1, show_default=True)
-@click.option("--deliveries", type=click.IntRange(0, 64), default=1, show_default=True)
+@click.command(
+    "run", cls=rich_click.RichCommand, epilog=examples("brh run", "brh run --bridges 2 --trackers 2 --deliveries 2")
+)
+@click.option("--bridges", type=click.IntRange(0, 64), default=1, show_default=True, help="Bridges.")
+@click.option("--trackers", type=click.IntRange(0, 64), default=1, show_default=True, help="Trackers.")
+@click.option("--deliveries", type=click.IntRange(0, 64), default=1, show_default=True, help="Deliveries.")
 def command(bridges: int, trackers: int, deliveries: int) -> None:
     """Run bridge, tracker and delivery; what ends is started again.
 

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import click
-import msgspec
 import rich_click
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TransferSpeedColumn
-from rich.progress import Progress as Bars
 
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
 from bridge.settings import AmqpSettings, load
 from streams.cli.arguments import AS_JSON, TXN, Percent, Size
 from streams.cli.client import connected
-from streams.cli.errors import EXIT_NOT_FOUND, EXIT_USAGE, CliError
+from streams.cli.documents import as_text
+from streams.cli.errors import EXIT_NOT_FOUND, EXIT_USAGE, CliError, interrupted
+from streams.cli.help import examples
 from streams.cli.missing import Missing, missing_of
 from streams.cli.payloads import FileSource, Source
 from streams.cli.producer import Progress, SendSummary, send
+from streams.cli.progress import Moved, shown
 from streams.settings import ClientSettings
 
-_REPORTED_SHARE: Final = 0.1
-"""Where there is no terminal, a line is printed each time this share more is confirmed."""
 
-
-@click.command("send", cls=rich_click.RichCommand)
+@click.command(
+    "send",
+    cls=rich_click.RichCommand,
+    epilog=examples(
+        "brh send T1 --series cashflows=big.csv --series log=run.log",
+        "brh send T1 --series cashflows=big.csv --only-missing",
+        "brh send T1 --series a=a.bin --chunk-size 1MiB --shuffle --header-last --duplicates 5%",
+    ),
+)
 @TXN
 @click.option("--series", "pairs", metavar="NAME=FILE", multiple=True, required=True, help="A series; repeat it.")
 @click.option("--chunk-size", type=Size(), default="8MiB", show_default=True, help="Of each payload, to 256MiB.")
@@ -75,10 +77,11 @@ def command(
         click.echo(f"{transaction}: nothing is missing of {', '.join(series)}; nothing was sent.")
         return
     order = (random.randrange(1 << 32) if seed is None else seed) if shuffle else None  # noqa: S311  # no secret
-    with _progress(transaction, as_json) as on_progress:
+    url = settings.amqp_url.get_secret_value()
+    with _told(transaction, as_json) as on_progress:
         summary = asyncio.run(
             send(
-                settings.amqp_url.get_secret_value(),
+                url,
                 transaction,
                 series,
                 transaction_type=transaction_type,
@@ -89,7 +92,7 @@ def command(
                 on_progress=on_progress,
             )
         )
-    click.echo(json.dumps(msgspec.to_builtins(summary)) if as_json else sent_line(summary))
+    click.echo(as_text(summary) if as_json else sent_line(summary))
     if only is not None and only.cut:
         click.echo("More is missing than one answer of the API names: run the same command again.", err=True)
 
@@ -135,27 +138,20 @@ def sent_line(summary: SendSummary) -> str:
 
 
 @contextmanager
-def _progress(transaction: str, as_json: bool) -> Iterator[Callable[[Progress], None] | None]:
-    console = Console(stderr=True)
-    if as_json:
-        yield None
-    elif console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Bars(*columns, DownloadColumn(), TransferSpeedColumn(), console=console, transient=True) as bars:
-            task = bars.add_task(transaction, total=None)
-            yield lambda now: bars.update(task, completed=now.bytes, total=now.bytes_of)
-    else:
-        yield _lines(transaction)
+def _told(transaction: str, as_json: bool) -> Iterator[Callable[[Progress], None]]:
+    """What is to be told of the progress. Raises CliError for Ctrl-C, with what was confirmed until then."""
+    said = "nothing was confirmed"
+    with shown(transaction, as_json) as show:
 
+        def on_progress(now: Progress) -> None:
+            nonlocal said
+            said = f"{now.messages} of {now.messages_of} payloads"
+            show(Moved(now.bytes, now.bytes_of, said))
 
-def _lines(transaction: str) -> Callable[[Progress], None]:
-    due = _REPORTED_SHARE
-
-    def report(now: Progress) -> None:
-        nonlocal due
-        share = now.messages / now.messages_of
-        if share >= due:
-            due = share + _REPORTED_SHARE
-            click.echo(f"{transaction}: {now.messages} of {now.messages_of} payloads confirmed", err=True)
-
-    return report
+        try:
+            yield on_progress
+        except KeyboardInterrupt:
+            confirmed = said if said.startswith("nothing") else f"{said} were confirmed"
+            message = f"{transaction} is sent in part: {confirmed}"
+            remedy = "Run the same command with --only-missing: it sends what has not arrived."
+            raise interrupted(message, remedy) from None

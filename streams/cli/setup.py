@@ -15,20 +15,22 @@ from aiokafka.errors import KafkaError
 from bridge.blobs import BlobsError
 from bridge.settings import load
 from bridge.topology import TopologyError
+from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_READY, CliError
+from streams.cli.help import examples
 from streams.provision import Provisioned, ProvisionError, provision_blob, provision_kafka, provision_rabbitmq
 from streams.settings import ClientSettings
 from streams.topics import Topics
 
 
-@click.command("setup", cls=rich_click.RichCommand)
+@click.command("setup", cls=rich_click.RichCommand, epilog=examples("brh setup", "brh setup --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print what was created as JSON.")
 def command(as_json: bool) -> None:
     """Create what is missing in RabbitMQ, Kafka and Blob Storage. Running it again changes nothing."""
     settings = load(ClientSettings)
     done = asyncio.run(_setup(settings))
     if as_json:
-        click.echo(msgspec.json.encode(done))
+        click.echo(as_text(done))
         return
     for system, created in msgspec.structs.asdict(done).items():
         click.echo(f"{system}: {', '.join(created) if created else 'nothing to do'}")

@@ -11,16 +11,25 @@ from typing import Any, Final, TypeVar
 
 import click
 import msgspec
-import rich_click
 from rich.console import Console
 from rich.table import Table
 
+from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError
+from streams.cli.groups import Group
+from streams.cli.help import examples
 from streams.stack import ServiceStatus, Stack, StackError, install
 from streams.stack.stack import UP_TIMEOUT_S
 
 _DEFAULT_DIR: Final = Path(".brh/stack")
 _EXIT_CODES: Final = {"no-stack": EXIT_NOT_FOUND, "service-not-ready": EXIT_NOT_READY, "stack-busy": EXIT_NOT_READY}
+
+
+class Services(msgspec.Struct, frozen=True):
+    """`brh stack status --json` prints it."""
+
+    services: list[ServiceStatus]
+
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -56,12 +65,12 @@ def _told() -> Iterator[None]:
         raise CliError(str(error), code=error.code, remedy=error.remedy, exit_code=exit_code) from None
 
 
-@click.group(cls=rich_click.RichGroup)
+@click.group("stack", cls=Group, epilog=examples("brh stack up", 'eval "$(brh stack env)"', "brh stack down --wipe"))
 def command() -> None:
     """Real RabbitMQ, Kafka and Azurite as local processes, on free ports of loopback that are remembered."""
 
 
-@command.command()
+@command.command(epilog=examples("brh stack up", "brh stack up --dir /var/tmp/stack"))
 @_dir_option
 @click.option("--timeout", type=float, default=UP_TIMEOUT_S, show_default=True, help="Seconds until all must answer.")
 def up(folder: Path, timeout: float) -> None:
@@ -70,7 +79,7 @@ def up(folder: Path, timeout: float) -> None:
         Stack(folder, click.echo).up(timeout)
 
 
-@command.command()
+@command.command(epilog=examples("brh stack down", "brh stack down --wipe"))
 @_dir_option
 @click.option("--wipe", is_flag=True, help="Drop the data and the remembered ports too.")
 def down(folder: Path, wipe: bool) -> None:
@@ -79,7 +88,7 @@ def down(folder: Path, wipe: bool) -> None:
         Stack(folder, click.echo).down(wipe=wipe)
 
 
-@command.command()
+@command.command(epilog=examples("brh stack status", "brh stack status --json"))
 @_dir_option
 @_json_option
 def status(folder: Path, as_json: bool) -> None:
@@ -87,12 +96,12 @@ def status(folder: Path, as_json: bool) -> None:
     with _told():
         services = Stack(folder).status()
     if as_json:
-        click.echo(json.dumps({"services": msgspec.to_builtins(services)}))
+        click.echo(as_text(Services(services)))
     else:
         Console().print(_table(services))
 
 
-@command.command()
+@command.command(epilog=examples('eval "$(brh stack env)"', "brh stack env --json"))
 @_dir_option
 @_json_option
 def env(folder: Path, as_json: bool) -> None:
@@ -107,7 +116,7 @@ def env(folder: Path, as_json: bool) -> None:
     click.echo(f"export {' '.join(variables)}")  # or the commands of that shell would not see them
 
 
-@command.command("install")
+@command.command("install", epilog=examples("brh stack install"))
 def install_() -> None:
     """Fetch Kafka and Azurite into the cache. `up` does so by itself."""
     with _told():

@@ -18,6 +18,7 @@ from streams.cli import show
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import Api, connected
 from streams.cli.errors import EXIT_NOT_READY, CliError
+from streams.cli.help import examples
 from streams.settings import ClientSettings
 from tables.transaction import FINAL
 
@@ -27,7 +28,11 @@ _Picture = Callable[[str, dict[str, Any] | None], None]
 """Shows the text; with the row that it was made from, or None where it is an error that may pass."""
 
 
-@click.command("status", cls=rich_click.RichCommand)
+@click.command(
+    "status",
+    cls=rich_click.RichCommand,
+    epilog=examples("brh status T1", "brh status T1 --watch", "brh status T1 --json"),
+)
 @TXN
 @click.option("--watch", is_flag=True, help="Show it again until the outcome is there.")
 @AS_JSON

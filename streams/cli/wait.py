@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
@@ -17,6 +18,8 @@ from streams.cli import show
 from streams.cli.arguments import AS_JSON, TXN, Duration
 from streams.cli.client import TIMEOUT_S, Api, connected
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError
+from streams.cli.help import examples
+from streams.cli.progress import Moved, Show, shown
 from streams.settings import ClientSettings
 from tables.transaction import FINAL, State
 
@@ -38,17 +41,21 @@ class Waited(msgspec.Struct, frozen=True):
         return self.row is not None and self.row["state"] in FINAL
 
 
-@click.command("wait", cls=rich_click.RichCommand)
+@click.command("wait", cls=rich_click.RichCommand, epilog=examples("brh wait T1", "brh wait T1 --timeout 2h --watch"))
 @TXN
-@click.option("--timeout", "timeout_s", type=Duration(), default="60s", show_default=True, metavar="60s")
+@click.option(
+    "--timeout", "timeout_s", type=Duration(), default="60s", show_default=True, metavar="60s", help="Then give up."
+)
+@click.option("--watch", is_flag=True, help="Show on stderr how far it is, meanwhile.")
 @AS_JSON
-def command(transaction: str, timeout_s: float, as_json: bool) -> None:
+def command(transaction: str, timeout_s: float, watch: bool, as_json: bool) -> None:
     """Return when the outcome of a transaction is there.
 
     It may not have been heard of yet, and the API may not run yet. Exit code 0: Completed, 1: Failed or Abandoned,
     4: neither when the time was over.
     """
-    waited = asyncio.run(_wait(load(ClientSettings).api_url, transaction, timeout_s))
+    with shown(transaction, as_json or not watch) as show_moved:
+        waited = asyncio.run(_wait(load(ClientSettings).api_url, transaction, timeout_s, show_moved))
     if as_json and waited.row is not None:
         click.echo(json.dumps(waited.row))
     if not waited.final:
@@ -61,19 +68,38 @@ def command(transaction: str, timeout_s: float, as_json: bool) -> None:
         click.echo(f"{transaction} Completed: {len(waited.row['series'])} series, {size}\n{show.advice(waited.row)}")
 
 
-async def _wait(url: str, transaction: str, timeout_s: float) -> Waited:
+async def _wait(url: str, transaction: str, timeout_s: float, show_moved: Show) -> Waited:
     async with connected(url) as api:
-        return await until_final(api, transaction, timeout_s)
+        return await until_final(api, transaction, timeout_s, lambda row: show_moved(moved(row)))
 
 
-async def until_final(api: Api, transaction: str, timeout_s: float) -> Waited:
-    """Ask until the outcome is there or the time is over. Raises CliError for what time does not mend."""
+def moved(row: Mapping[str, Any]) -> Moved:
+    """How far a transaction is. How many bytes it will have is estimated, by those of the payloads that came."""
+    series = row["series"]
+    came = sum(each["receivedCount"] for each in series)
+    size = sum(each["bytes"] for each in series)
+    totals = [each["totalCount"] for each in series]
+    if row["header"] is None or None in totals:
+        return Moved(size, None, f"{row['state']}, {came} payloads")
+    size_of = size * sum(totals) // came if came else None
+    return Moved(size, size_of, f"{row['state']}, {came} of {sum(totals)} payloads")
+
+
+async def until_final(
+    api: Api, transaction: str, timeout_s: float, on_row: Callable[[dict[str, Any]], None] = lambda _: None
+) -> Waited:
+    """Ask until the outcome is there or the time is over; `on_row` is told of each answer.
+
+    Raises CliError for what time does not mend.
+    """
     end_s = time.monotonic() + timeout_s
     waited = Waited(None)
     while True:
         left_s = end_s - time.monotonic()
         try:
-            waited = Waited(await api.transaction(transaction, timeout_s=min(TIMEOUT_S, max(left_s, 1.0))))
+            row = await api.transaction(transaction, timeout_s=min(TIMEOUT_S, max(left_s, 1.0)))
+            waited = Waited(row)
+            on_row(row)
         except CliError as error:
             if error.exit_code not in _PASSING:
                 raise

@@ -212,7 +212,7 @@ def test_a_command_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(cli.COMMANDS, "later", "comes later")
     assert CliRunner().invoke(brh, ["--help"]).exit_code == 0
     result = CliRunner().invoke(brh, ["later"])
-    assert (result.exit_code, "no later command" in result.stderr) == (1, True)
+    assert (result.exit_code, "no later command (not-installed)" in result.stderr) == (1, True)
 
 
 def test_final_states_are_the_only_end_of_waiting() -> None:
