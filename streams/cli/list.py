@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from datetime import UTC, datetime
 
 import click
 import rich_click
 
 from bridge.settings import load
-from streams.cli import show
+from streams.cli import paper
 from streams.cli.arguments import AS_JSON, TransactionType
 from streams.cli.client import connected
 from streams.cli.help import examples
+from streams.cli.show_list import summaries
 from streams.queries import LIMIT_DEFAULT, LIMIT_MAX
 from streams.settings import ClientSettings
 from tables.transaction import State
@@ -41,7 +44,7 @@ def command(state: str | None, transaction_type: str | None, limit: int, after: 
     if as_json:
         click.echo(json.dumps(page))
         return
-    click.echo("\n".join(show.summaries(page)))
+    click.echo("\n".join(summaries(page, paper.stdout(), datetime.now(UTC) if sys.stdout.isatty() else None)))
     if page["next"]:
         click.echo(f"There are more: add --after {page['next']}")
 

@@ -46,8 +46,7 @@ async def _give(url: str, transaction: str, action: Action, key: str, members: d
                 raise
             # Nobody knows whether it was heard.
             remedy = f"{error.remedy} With --key {key} the same command counts once."
-            said = error.message.splitlines()[0].removesuffix(f" ({error.code})")
-            raise CliError(said, code=error.code, remedy=remedy, exit_code=error.exit_code) from None
+            raise CliError(error.sentence, code=error.code, remedy=remedy, exit_code=error.exit_code) from None
 
 
 def user_name() -> str | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from rich.filesize import decimal
 
-BAR_CELLS: Final = 60
-RANGES_SHOWN: Final = 8
+from streams.cli.paper import Paper, Ranges, ranges
+from streams.cli.spans import from_now
 
-_WHOLE, _PART, _NONE, _UNKNOWN = "▮", "▪", "▯", "·"
+RANGES_SHOWN: Final = 8
+SERIES_SHOWN: Final = 20
+"""Of a transaction with more: those that lack something, so that what matters is on one screen."""
+PLAIN: Final = Paper()
 
 _KINDS: Final = {
     "header": "when it is abandoned, unless its header comes.",
@@ -22,74 +26,76 @@ _KINDS: Final = {
 }
 """What the kinds of deadlines bring."""
 
-Ranges = Sequence[Sequence[int]]
 Object = Mapping[str, Any]
 
 
-def status(row: Object) -> list[str]:
-    """A transaction, line by line."""
+def status(row: Object, paper: Paper = PLAIN, now: datetime | None = None, *, every: bool = False) -> list[str]:
+    """A transaction, line by line; with `now` times are also told from there, with `every` all series are shown."""
     times = row["timestamps"]
     lines = [
-        f"{row['transactionId']}  {row['state']}",
-        f"type {row['transactionType']}, created {times['created']}, changed {times['lastUpdated']}"
-        + (f", completed {times['completed']}" if times["completed"] else ""),
+        f"{paper.styled(row['transactionId'], bold=True)}  {paper.state(row['state'])}",
+        f"type {row['transactionType']}, created {_when(times['created'], now)}, "
+        f"changed {_when(times['lastUpdated'], now)}"
+        + (f", completed {_when(times['completed'], now)}" if times["completed"] else ""),
     ]
     if row["header"] is None:
         lines.append("The header has not come: what is known is what the payloads tell.")
-    for series in row["series"]:
-        lines += ["", *_series(series)]
-    lines.append("")
+    lines += [*_all_series(row, paper, every), ""]
     if row["problem"]:
-        lines.append(problem(row["problem"]))
-    lines += _deadline(row)
+        lines.append(paper.styled(problem(row["problem"]), fg="red"))
+    lines += _deadline(row, now)
     if row["blobUri"]:
         lines.append(f"Result: {row['blobUri']}")
-    return [*lines, advice(row)]
+    return [*lines, paper.styled(advice(row), bold=True)]
 
 
-def _deadline(row: Object) -> list[str]:
+def _when(moment: str, now: datetime | None) -> str:
+    return moment if now is None else f"{from_now(moment, now)} ({moment})"
+
+
+def _deadline(row: Object, now: datetime | None) -> list[str]:
     """What time alone brings next, and when waiting ends."""
     found = row["deadlines"]
     if found["next"] is None:
         return []
-    lines = [f"Next deadline: {found['next']}, {_KINDS[found['kind']]}"]
+    lines = [f"Next deadline: {_when(found['next'], now)}, {_KINDS[found['kind']]}"]
     if found["awaiting"] not in (None, found["next"]):
         lines.append(f"Waits until {found['awaiting']} at most.")
     return lines
 
 
-def _series(series: Object) -> list[str]:
-    total = series["totalCount"]
-    size = decimal(series["bytes"])
+def _all_series(row: Object, paper: Paper, every: bool) -> Iterator[str]:
+    series = row["series"]
+    shown = series
+    if len(series) > SERIES_SHOWN and not every:
+        lacking = [each for each in series if not _complete(each)]
+        shown = lacking[:SERIES_SHOWN]
+        yield ""
+        yield f"{len(series)} series, {len(series) - len(lacking)} of them complete" + (
+            f"; these are {len(shown)} of {len(lacking)} that lack something (--all shows all):" if shown else "."
+        )
+    for each in shown:
+        yield ""
+        yield from _series(each, paper)
+
+
+def _complete(series: Object) -> bool:
+    return bool(series["receivedCount"] == series["totalCount"])
+
+
+def _series(series: Object, paper: Paper) -> list[str]:
+    total, came = series["totalCount"], series["receivedCount"]
+    name, size = paper.styled(series["seriesType"], bold=True), decimal(series["bytes"])
     if total is None:
-        return [f"{series['seriesType']}: {series['receivedCount']} received, total unknown, {size}"]
-    lines = [f"{series['seriesType']}: {series['receivedCount']} of {total}, {size}"]
-    if total:
-        lines.append("  " + bar(series["received"], total, BAR_CELLS, cut=series["rangesTruncated"]))
+        return [f"{name}: {came} received, total unknown, {size}"]
+    if not total:
+        return [f"{name}: 0 of 0, {size}"]
+    # Rounded down: 100 % is said only of all.
+    lines = [f"{name}: {came} of {total} ({100 * came // total} %), {size}"]
+    lines.append("  " + paper.bar(series["received"], total, cut=series["rangesTruncated"]))
     if series["missing"]:
-        lines.append(f"  missing {ranges(series['missing'], RANGES_SHOWN)}")
+        lines.append(paper.fitting(f"  {total - came} missing: ", series["missing"], RANGES_SHOWN))
     return lines
-
-
-def bar(received: Ranges, total: int, cells: int, *, cut: bool = False) -> str:
-    """The ordinals 1 .. total as one line: each cell is whole, in part, or not there; unknown behind a cut."""
-    cells = min(cells, total)
-    drawn = []
-    for cell in range(cells):
-        first, last = cell * total // cells + 1, (cell + 1) * total // cells
-        if cut and (not received or last > received[-1][1]):
-            drawn.append(_UNKNOWN)
-            continue
-        there = sum(max(0, min(last, to) - max(first, start) + 1) for start, to in received)
-        drawn.append(_WHOLE if there == last - first + 1 else _PART if there else _NONE)
-    return "".join(drawn)
-
-
-def ranges(found: Ranges, limit: int | None = None) -> str:
-    """Ordinals as `17, 42-90`."""
-    shown = [str(first) if first == last else f"{first}-{last}" for first, last in found[:limit]]
-    more = len(found) - len(shown)
-    return ", ".join(shown) + (f" and {more} more ranges" if more else "")
 
 
 def problem(found: Object) -> str:
@@ -131,29 +137,6 @@ def explanation(found: Object) -> list[str]:
 def _event(event: Object) -> str:
     code = f" ({event['code']})" if event.get("code") else ""
     return f"{event['at']}  {event['kind']}{code}: {event['text']}"
-
-
-def summaries(page: Object) -> list[str]:
-    """A page of the list as a table, or the sentence that there is nothing."""
-    if not page["transactions"]:
-        return ["No transactions."]
-    table = [("transaction", "type", "state", "received", "bytes", "changed", "problem")]
-    for each in page["transactions"]:
-        of = "?" if each["totalCount"] is None else each["totalCount"]
-        counts = f"{each['receivedCount']} of {of}"
-        table.append(
-            (
-                each["transactionId"],
-                each["transactionType"],
-                each["state"],
-                counts,
-                decimal(each["bytes"]),
-                each["lastUpdated"],
-                each["problemCode"] or "",
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
 
 def gaps(found: Object) -> list[str]:

@@ -112,9 +112,8 @@ async def until_final(
 
 def _timed_out(transaction: str, timeout_s: float, waited: Waited) -> CliError:
     if waited.trouble is not None:
-        why = waited.trouble.message.splitlines()[0].removesuffix(f" ({waited.trouble.code})")
         return CliError(
-            f"{transaction} has no outcome after {timeout_s:g} s: {why}",
+            f"{transaction} has no outcome after {timeout_s:g} s: {waited.trouble.sentence}",
             code="timeout",
             remedy=waited.trouble.remedy,
             exit_code=EXIT_NOT_READY,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import click
@@ -14,10 +19,13 @@ from playbook import Playbook, command, delivered, header, passes, payload, prob
 from streams import queries
 from streams.cli import show
 from streams.cli.arguments import Duration, Percent, Size
+from streams.cli.paper import ASCII, Paper, bar, ranges
+from streams.cli.show_list import summaries
 from streams.explained import explanation
 from tables import ordinals
 from tables.deadlines import Kind
 from tables.projection import view
+from tests.support.terminal import OnTerminal
 
 NO_DEADLINES = {"next": None, "kind": None, "awaiting": None}
 
@@ -45,31 +53,31 @@ def series(total: int | None, received: list[list[int]], missing: list[list[int]
 @given(st.integers(1, 300), st.data())
 def test_a_cell_is_whole_only_when_all_of_it_is_there(total: int, data: st.DataObject) -> None:
     bits = data.draw(st.integers(0, 2**total - 1))
-    drawn = show.bar(ordinals.ranges(bits, total)[0], total, 60)
+    drawn = bar(ordinals.ranges(bits, total)[0], total, 60)
     assert len(drawn) == min(60, total)
     assert ("▮" * len(drawn) == drawn) == (bits == ordinals.upto(total))
     assert ("▯" * len(drawn) == drawn) == (bits == 0)
 
 
 def test_one_missing_ordinal_of_many_is_seen() -> None:
-    assert show.bar([[1, 499_999], [500_001, 1_000_000]], 1_000_000, 4) == "▮▪▮▮"
+    assert bar([[1, 499_999], [500_001, 1_000_000]], 1_000_000, 4) == "▮▪▮▮"
 
 
 def test_what_lies_behind_a_cut_is_unknown() -> None:
-    assert show.bar([[1, 50]], 100, 4, cut=True) == "▮▮··"
-    assert show.bar([], 100, 4, cut=True) == "····"
+    assert bar([[1, 50]], 100, 4, cut=True) == "▮▮··"
+    assert bar([], 100, 4, cut=True) == "····"
 
 
 def test_ranges_are_short_and_say_how_many_more() -> None:
-    assert show.ranges([[17, 17], [42, 90]]) == "17, 42-90"
-    assert show.ranges([[1, 1], [3, 3], [5, 6]], 2) == "1, 3 and 1 more ranges"
+    assert ranges([[17, 17], [42, 90]]) == "17, 42-90"
+    assert ranges([[1, 1], [3, 3], [5, 6]], 2) == "1, 3 and 1 more range"
 
 
 def test_status_shows_each_series_and_its_gaps() -> None:
     lines = show.status(row(series=[series(4, [[1, 2]], [[3, 4]])]))
-    assert "a: 2 of 4, 2.0 kB" in lines
+    assert "a: 2 of 4 (50 %), 2.0 kB" in lines
     assert "  ▮▮▯▯" in lines
-    assert "  missing 3-4" in lines
+    assert "  2 missing: 3-4" in lines
     assert "brh gaps T1" in lines[-1]
 
 
@@ -144,13 +152,13 @@ def test_an_explanation_is_what_is_waited_for_what_time_brings_what_happened_and
 
 
 def test_an_empty_list_says_so() -> None:
-    assert show.summaries({"transactions": []}) == ["No transactions."]
+    assert summaries({"transactions": []}) == ["No transactions."]
 
 
 def test_a_list_has_a_line_each() -> None:
     entry = {"transactionId": "T1", "transactionType": "x", "state": "Failed", "lastUpdated": "U", "bytes": 2}
     page = {"transactions": [{**entry, "receivedCount": 1, "totalCount": None, "problemCode": "no-header"}]}
-    head, line = show.summaries(page)
+    head, line = summaries(page)
     assert line.split() == ["T1", "x", "Failed", "1", "of", "?", "2", "bytes", "U", "no-header"]
     assert head.index("state") == line.index("Failed")
 
@@ -198,6 +206,126 @@ def test_blocks_that_have_gone_are_to_be_sent_again() -> None:
     book = header(a=2), payload("a", 1, of=2), payload("a", 2, of=2), lost
     assert shown_gaps(*book) == ["a: 2 lost from storage: 1-2", SEND]
     assert shown_gaps(*book, delivered("Completed")) == ["T1 is Completed: nothing is missing of it."]
+
+
+NOW = datetime(2026, 1, 31, 12, 10, tzinfo=UTC)
+BOOK = Playbook() >> header(cashflows=8, log=None) >> payload("cashflows", 1, of=8) >> payload("cashflows", 5, of=8)
+
+
+def test_status_on_a_terminal_is_this() -> None:
+    assert show.status(view(BOOK.transaction), Paper(60), NOW) == [
+        "T1  AwaitingResults",
+        "type default, created 10 min ago (2026-01-31T12:00:00.000Z), changed 10 min ago (2026-01-31T12:00:00.000Z)",
+        "",
+        "cashflows: 2 of 8 (25 %), 240 bytes",
+        "  ▮▯▯▯▮▯▯▯",
+        "  6 missing: 2-4, 6-8",
+        "",
+        "log: 0 received, total unknown, 0 bytes",
+        "",
+        "Next deadline: 0 s ago (2026-01-31T12:10:00.000Z), when its gaps are told, unless something new comes.",
+        "Waits until 2026-02-01T12:00:00.000Z at most.",
+        "Next: `brh gaps T1` names what is missing, `brh wait T1` waits for it.",
+    ]
+
+
+def test_where_there_are_no_such_signs_bars_are_ascii() -> None:
+    lines = show.status(view(BOOK.transaction), Paper(60, ASCII))
+    assert "  #---#---" in lines
+    assert "\n".join(lines).isascii()
+
+
+def test_colours_only_add_to_the_text() -> None:
+    for found in (view(BOOK.transaction), row("Failed", problem={"title": "t", "code": "c", "detail": "d"})):
+        plain, coloured = show.status(found, Paper(60)), show.status(found, Paper(60, colour=True))
+        assert [click.unstyle(line) for line in coloured] == plain
+        assert coloured != plain
+
+
+@pytest.mark.parametrize("width", [1, 20, 40])
+def test_on_a_narrow_terminal_bars_and_ranges_fit(width: int) -> None:
+    scattered = [[first, first] for first in range(2, 200, 2)]
+    lines = show.status(row(series=[series(200, [[1, 1]], scattered)]), Paper(width))
+    drawn, missing = lines[4:6]
+    assert len(drawn) <= max(3, width)
+    assert len(missing) <= max(width, len("  199 missing: 2 and 98 more ranges"))
+
+
+def test_of_many_series_those_are_shown_that_lack_something() -> None:
+    full = [{**series(2, [[1, 2]], []), "seriesType": f"full{number}"} for number in range(900)]
+    lacking = [{**series(2, [[1, 1]], [[2, 2]]), "seriesType": f"part{number}"} for number in range(100)]
+    found = row(series=[*full, *lacking])
+    lines = show.status(found)
+    assert "1000 series, 900 of them complete; these are 20 of 100 that lack something (--all shows all):" in lines
+    assert sum(line.startswith("part") for line in lines) == show.SERIES_SHOWN
+    assert not any(line.startswith("full") for line in lines)
+    assert sum(line.startswith(("part", "full")) for line in show.status(found, every=True)) == 1_000
+    assert "900 series, 900 of them complete." in show.status(row(series=full))
+
+
+def test_all_is_said_only_of_all() -> None:
+    lines = show.status(row(series=[series(1_000_000, [[1, 999_999]], [[1_000_000, 1_000_000]])]))
+    assert "a: 999999 of 1000000 (99 %), 2.0 kB" in lines
+    assert lines[4].strip() == "▮" * 59 + "▪"
+
+
+def test_a_million_scattered_ordinals_are_drawn_at_once() -> None:
+    scattered = [[first, first] for first in range(1, 1_000_000, 2)]
+    began_s = time.process_time()
+    assert set(bar(scattered, 1_000_000, 60)) == {"▪"}
+    assert time.process_time() - began_s < 5, "linear in ranges and cells"
+
+
+def page(**members: Any) -> dict[str, Any]:
+    entry = {"transactionId": "T1", "transactionType": "valuation", "state": "Failed", "bytes": 2_000_000}
+    entry |= {"lastUpdated": "2026-01-31T12:00:00.000Z", "receivedCount": 1, "totalCount": 3, "problemCode": "timeout"}
+    return {"transactions": [{**entry, **members}]}
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (200, "transaction type state received bytes changed problem"),
+        (72, "transaction type state received bytes problem"),
+        (60, "transaction type state received problem"),
+        (52, "transaction state received problem"),
+        (10, "transaction state problem"),
+    ],
+)
+def test_a_list_gives_up_columns_before_it_is_too_wide(width: int, columns: str) -> None:
+    head, line = summaries(page(), Paper(width), NOW)
+    assert head.split() == columns.split()
+    assert "T1" in line
+    assert len(line) <= max(width, 35)
+
+
+def test_a_list_tells_shares_and_times_from_now() -> None:
+    line = summaries(page(), Paper(200), NOW)[1]
+    assert "1 of 3 (33 %)" in line
+    assert "10 min ago" in line
+    assert [click.unstyle(each) for each in summaries(page(), Paper(200, colour=True), NOW)][1] == line
+
+
+def printed(env: dict[str, str], *, stdout: bool = True) -> str:
+    program = [sys.executable, "-c", "from streams.cli import paper; p = paper.stdout(); print(p, p.state('Failed'))"]
+    if not stdout:
+        return subprocess.run(program, env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout
+    with OnTerminal(program, env, columns=77, stdout=True) as terminal:
+        assert terminal.end() == 0
+        return terminal.seen
+
+
+def test_a_terminal_has_colours_unless_somebody_does_not_want_them() -> None:
+    seen = printed({"PYTHONUTF8": "1"})
+    assert "width=77" in seen
+    assert "▮" in seen
+    assert "\x1b[31mFailed" in seen
+    for without in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in printed(without)
+    assert "whole='#'" in printed({"PYTHONIOENCODING": "ascii"})
+    piped = printed({"PYTHONUTF8": "1"}, stdout=False)
+    assert "width=None" in piped
+    assert "\x1b" not in piped
 
 
 @pytest.mark.parametrize(
