@@ -27,6 +27,7 @@ from tables.transaction import State
     epilog=examples("brh list", "brh list --state AwaitingResults --type valuation", "brh list --limit 1000 --json"),
 )
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
+@click.option("--prefix", metavar="ID", help="Only those whose ids begin like that.")
 @click.option(
     "--type", "transaction_type", metavar="T", type=TransactionType(), help="Only those of this transaction type."
 )
@@ -35,9 +36,16 @@ from tables.transaction import State
 )
 @click.option("--after", metavar="CURSOR", help="Go on behind an earlier page: its `next`.")
 @AS_JSON
-def command(state: str | None, transaction_type: str | None, limit: int, after: str | None, as_json: bool) -> None:
+def command(
+    state: str | None,
+    transaction_type: str | None,
+    prefix: str | None,
+    limit: int,
+    after: str | None,
+    as_json: bool,
+) -> None:
     """List transactions in the order of their ids."""
-    asked = {"state": state, "type": transaction_type, "limit": str(limit), "after": after}
+    asked = {"state": state, "type": transaction_type, "prefix": prefix, "limit": str(limit), "after": after}
     page = asyncio.run(
         _page(load(ClientSettings).api_url, {name: value for name, value in asked.items() if value is not None})
     )

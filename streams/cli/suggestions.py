@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from bridge.contract.inbound import is_transaction_id
 from bridge.settings import SettingsError, load
 from streams.cli.client import connected
 from streams.cli.errors import CliError
-from streams.queries import cursor
 from streams.settings import ClientSettings
 
 TIMEOUT_S: Final = 1.0
@@ -18,11 +16,8 @@ LISTED_MAX: Final = 100
 
 
 def transactions(incomplete: str) -> list[dict[str, Any]]:
-    """Summaries of transactions whose id begins like that, and is not just that; none when nobody answers."""
-    params = {"limit": str(LISTED_MAX)}
-    if is_transaction_id(incomplete):
-        params["after"] = cursor(incomplete)
-    return [each for each in _page(params) if each["transactionId"].startswith(incomplete)]
+    """Summaries of transactions whose id begins like that; none when nobody answers."""
+    return _page({"limit": str(LISTED_MAX)} | ({"prefix": incomplete} if incomplete else {}))
 
 
 def types(incomplete: str) -> list[str]:

@@ -104,8 +104,8 @@ def test_json_is_the_object_of_the_api(run: Run) -> None:
 
 def test_list_asks_for_what_is_given(run: Run) -> None:
     api = Script({"transactions": [], "next": "more"})
-    result = run(api, "list", "--state", "Failed", "--type", "x", "--limit", "7", "--after", "c")
-    assert api.params == {"state": "Failed", "type": "x", "limit": "7", "after": "c"}
+    result = run(api, "list", "--state", "Failed", "--type", "x", "--prefix", "T", "--limit", "7", "--after", "c")
+    assert api.params == {"state": "Failed", "type": "x", "prefix": "T", "limit": "7", "after": "c"}
     assert "--after more" in result.stdout
 
 
