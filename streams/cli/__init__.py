@@ -21,6 +21,7 @@ GROUPS: Final = {
         "list": "transactions, all or by state and type",
         "gaps": "which ordinals of a transaction are missing",
         "explain": "why a transaction is not done yet, and what helps",
+        "replay": "a transaction as it was after a record of the events topic",
     },
     "Act": {
         "retry": "deliver at once what waits for its next try",

@@ -65,11 +65,13 @@ class Group(rich_click.RichGroup):
         """Run the command line `args`; standing alone it exits with the code that the contract promises."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        sys.exit(self._exit_code(args, prog_name, complete_var, **extra))
+        sys.exit(self._exit_code(args, prog_name, complete_var, extra))
 
-    def _exit_code(self, *args: Any, **extra: Any) -> int:
+    def _exit_code(
+        self, args: Sequence[str] | None, prog_name: str | None, complete_var: str | None, extra: dict[str, Any]
+    ) -> int:
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except CliError as error:
             # rich-click would put it in a box, which breaks ids and commands at the edge of the terminal.
             error.show()

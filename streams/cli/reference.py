@@ -19,6 +19,7 @@ from streams.cli.producer import SendSummary
 from streams.cli.redrive import Report as Redriven
 from streams.cli.stack import Services
 from streams.provision import Provisioned
+from streams.replay import Replayed
 
 _TRANSACTION: Final = "GET /v1/transactions/{id}"
 
@@ -30,6 +31,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "list": "GET /v1/transactions",
     "gaps": "GET /v1/transactions/{id}/gaps",
     "explain": "GET /v1/transactions/{id}/explain",
+    "replay": Replayed,
     "retry": "POST /v1/transactions/{id}/retry",
     "cancel": "POST /v1/transactions/{id}/cancel",
     "extend": "POST /v1/transactions/{id}/extend",
