@@ -3,5 +3,6 @@
 docstrings   what stands under the members of a class
 schemas      docs/schemas: everything that is public JSON
 asyncapi     docs/asyncapi.yaml: exchanges, queues, topics, messages
+cli          docs/cli.md: every command
 pages        all of these as files
 """

@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from reference.asyncapi import asyncapi
+from reference.cli import page as cli
 from reference.schemas import schemas
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -32,7 +33,11 @@ def _asyncapi() -> dict[str, str]:
     return {"asyncapi.yaml": _WRITTEN_BY + text}
 
 
-_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi)
+def _cli() -> dict[str, str]:
+    return {"cli.md": cli()}
+
+
+_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _cli)
 
 
 def pages() -> dict[str, str]:

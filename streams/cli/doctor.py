@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -15,7 +14,9 @@ import rich_click
 from bridge.settings import BridgeSettings, load
 from streams.cli.arguments import AS_JSON
 from streams.cli.client import connected
+from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_READY, CliError
+from streams.cli.help import examples
 from streams.doctor import here, kafka, rabbitmq, storage
 from streams.doctor.check import Check, fail, ok, warn
 from streams.settings import ClientSettings
@@ -23,7 +24,13 @@ from streams.settings import ClientSettings
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 
 
-@click.command("doctor", cls=rich_click.RichCommand)
+class Examined(msgspec.Struct, frozen=True):
+    """`brh doctor --json` prints it."""
+
+    checks: list[Check]
+
+
+@click.command("doctor", cls=rich_click.RichCommand, epilog=examples("brh doctor", "brh doctor --send-largest"))
 @click.option(
     "--send-largest",
     is_flag=True,
@@ -40,7 +47,7 @@ def command(send_largest: bool, as_json: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # they log what is told here
     checks = asyncio.run(_examine(load(ClientSettings), load(BridgeSettings), send_largest))
     if as_json:
-        click.echo(json.dumps({"checks": msgspec.to_builtins(checks)}))
+        click.echo(as_text(Examined(checks)))
     else:
         for line in _lines(checks):
             click.echo(line)

@@ -14,9 +14,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from reference.cli import DOCUMENTS, commands, examples_of, page
 from streams.cli import COMMANDS, brh, suggestions
 from streams.cli.errors import CliError
-from streams.cli.reference import DOCUMENTS, commands, examples_of, page
 
 ROOT = Path(__file__).parents[2]
 ALL = dict(commands())
@@ -77,7 +77,7 @@ def test_what_can_be_read_can_be_read_by_programs() -> None:
 
 
 def test_the_reference_is_what_the_code_says() -> None:
-    assert (ROOT / "docs/cli.md").read_text() == page(), "run: python -m streams.cli.reference > docs/cli.md"
+    assert (ROOT / "docs/cli.md").read_text() == page(), "run: python -m reference"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The reference of the command line, made from its code: `python -m streams.cli.reference > docs/cli.md`."""
+"""The reference of the command line, as Markdown."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from streams.cli import COMMANDS, GROUPS, brh
 from streams.cli.dead_letter import Letters
+from streams.cli.doctor import Examined
 from streams.cli.download import FetchedSeries
 from streams.cli.fsck import Checked
 from streams.cli.groups import LazyGroup
@@ -24,6 +25,7 @@ from streams.replay import Replayed
 _TRANSACTION: Final = "GET /v1/transactions/{id}"
 
 DOCUMENTS: Final[dict[str, Any]] = {
+    "doctor": Examined,
     "send": SendSummary,
     "wait": _TRANSACTION,
     "fetch": FetchedSeries,
@@ -47,7 +49,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
 
 _TOP: Final = """# The command line
 
-Made from the code by `python -m streams.cli.reference`; `brh COMMAND --help` says the same. Answers go to stdout,
+Written from the code by `python -m reference`; `brh COMMAND --help` says the same. Answers go to stdout,
 errors and progress to stderr. An error is one sentence with a code, and a line with what to do.
 
 Settings come from `BRH_*` variables, `.env` and a directory of secrets; `BRH_API_URL` says where a tracker answers.
@@ -109,7 +111,3 @@ def _printed(path: str) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    click.echo(page(), nl=False)
