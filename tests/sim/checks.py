@@ -39,6 +39,8 @@ class Checks:
         self.results = Results(self.world, self.storage, installation.limits)
         self.heard: dict[str, Told] = {}
         """What the log says of each transaction."""
+        self._heard_before: dict[str, Told] = {}
+        """What a log said that was lost: a delivery that was under way decides by it."""
         self.outcomes: dict[str, Outcome] = {}
         self.told: dict[str, Marker] = {}
         self.delivered: dict[str, Delivered] = {}
@@ -163,7 +165,7 @@ class Checks:
         self.world.note("outcome", transaction, outcome.outcome, outcome.problem and outcome.problem.code)
         self.world.require(before is None, "I2", f"{transaction} has a second outcome: {outcome} after {before}")
         self.outcomes[transaction] = outcome
-        self.results.decided(self.plans[transaction], self.heard[transaction], outcome)
+        self.results.decided(self.plans[transaction], self._told_of(transaction), outcome)
 
     def _marked(self, transaction: str, told: Marker) -> None:
         self.world.require(transaction not in self.told, "I5", f"{transaction} was marked as told twice")
@@ -192,7 +194,7 @@ class Checks:
             self.world.violate(f"I6: {name} is told and has no outcome")
         self.world.require(kind == outcome.outcome.lower(), "I2", f"{name} is {outcome.outcome}, told was {kind}")
         self.results.readable(outcome)
-        self.results.orphans_first(outcome, self.heard[name], self.orphans.get(name))
+        self.results.orphans_first(outcome, self._told_of(name), self.orphans.get(name))
         body = msgspec.json.encode(event)
         known = self._notices.setdefault(name, {})
         known.setdefault(event.id, body)
@@ -207,7 +209,10 @@ class Checks:
         for name, told in list(self.heard.items()):
             told.since.clear()
             if name not in self.outcomes:
-                del self.heard[name]
+                self._heard_before[name] = self.heard.pop(name)
+
+    def _told_of(self, name: str) -> Told:
+        return self.heard.get(name) or self._heard_before[name]
 
     def open(self) -> list[str]:
         """Transactions that somebody has heard of, and that have no end."""
@@ -218,8 +223,13 @@ class Checks:
         return name in self.heard and name not in self.outcomes
 
     def left_over(self) -> list[str]:
-        """Parts that no outcome lists; what is staged on a part that is committed is dropped by the service."""
+        """Parts that no outcome lists; what is staged on a part that is committed is dropped by the service.
+
+        So is, after a week, what was staged for a transaction that nobody has heard of: of a payload, say, whose bytes
+        were not those that it had announced, and all others of its transaction were refused as well.
+        """
         outcomes = self.outcomes.values()
         listed = {part.uri for outcome in outcomes for series in outcome.series for part in series.parts}
-        names = {*self.storage.names(), *self.storage.staged_names()}
+        staged = {name for name in self.storage.staged_names() if name.partition("/")[0] in self.heard}
+        names = {*self.storage.names(), *staged}
         return [name for name in sorted(names) if PartName.parse(name) and self.storage.uri(name) not in listed]
