@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from bridge.contract.events import HeaderReceived
 from bridge.contract.inbound import Header, SeriesSpec
+from streams.api_settings import ApiSettings
 from tables import ordinals, rules
 from tables.projection import view
 from tables.transaction import Transaction
@@ -62,7 +63,7 @@ def _transactions() -> list[Transaction]:
 
 async def _measure() -> None:
     spread: dict[str, dict[str, list[int]]] = {}
-    tracker = HttpTracker(spread)
+    tracker = HttpTracker(spread, ApiSettings())
     for each in _transactions():
         tracker.known[each.id] = each
         tracker.rows[each.id] = msgspec.json.decode(msgspec.json.encode(view(each)))

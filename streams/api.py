@@ -56,10 +56,11 @@ def mount(
     api = _Api(routing, own, publish)
     totals = Totals(routing, knowing.partition)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
-    server.middlewares.extend([problems, guards.access, guards.origin, guards.tables])
+    server.middlewares.append(problems)
     # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
     # it would be the same resource to aiohttp, which then refuses Faust's.
-    pages.mount(server, api)
+    pages.mount(server, api, access, settings.api_session_s)
+    server.middlewares.extend([guards.access, guards.origin, guards.tables])
     server.add_routes(
         [
             web.get("/v1/transactions", api.transactions),

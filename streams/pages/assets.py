@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-PREFIX: Final = "/assets"
+from streams.access import ASSETS_PATH
+
 KEEP: Final = "public, max-age=31536000, immutable"
 """For an address that names the content."""
 
@@ -42,7 +43,7 @@ class Assets:
 
     def url(self, name: str) -> str:
         """Where a page finds the file."""
-        return f"{PREFIX}/{name}?v={self._known[name].version}"
+        return f"{ASSETS_PATH}{name}?v={self._known[name].version}"
 
     def integrity(self, name: str) -> str:
         """What a page says of the content."""

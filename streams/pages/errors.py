@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from http import HTTPStatus
-from typing import TypeAlias
+from typing import Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 
-from streams.answers import trouble
+from streams.access import LOG_IN_PATH
+from streams.answers import Handler, trouble
 from streams.pages.rendering import Rendering
 from streams.pages.wording import remedy
-from streams.queries import Document
 
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-REFRESH_S = 2
+REFRESH_S: Final = 2
 """How soon a page asks again that could not be made just now."""
+PAGE: Final = "page"
+"""How the names of the routes of pages begin."""
 
 
-def with_error_pages(handler: Handler, rendering: Rendering) -> Handler:
-    """The handler, with a page for everything that it raises."""
+class ErrorPages:
+    """A middleware around everything that a request for a page may fail at."""
 
-    @wraps(handler)
-    async def guarded(request: web.Request) -> web.StreamResponse:
+    def __init__(self, rendering: Rendering) -> None:
+        self._rendering = rendering
+
+    @web.middleware
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A page for what is raised; to the log-in where that helps."""
         try:
             return await handler(request)
         except Exception as error:
+            if not _wants_page(request):
+                raise
             document, headers = trouble(request, error)
-            return error_page(rendering, document, headers)
+            # A part of a page that is fetched again stays what it is, and the page says that it is not up to date.
+            if document["status"] == 401 and request.method == "GET" and "HX-Request" not in request.headers:
+                raise web.HTTPSeeOther(f"{LOG_IN_PATH}?{urlencode({'next': str(request.rel_url)})}") from None
+            if passes := document["status"] == 503:
+                headers |= {"Refresh": str(REFRESH_S)}
+            return self._rendering.page(
+                request,
+                "error.html",
+                status=document["status"],
+                headers=headers,
+                problem=document,
+                remedy=remedy(document),
+                passes=passes,
+            )
 
-    return guarded
 
-
-def error_page(rendering: Rendering, document: Document, headers: dict[str, str]) -> web.Response:
-    """The page of a problem; of one that passes it asks again by itself."""
-    status = document["status"]
-    passes = status == HTTPStatus.SERVICE_UNAVAILABLE
-    return rendering.page(
-        "error.html",
-        status=status,
-        headers={**headers, **({"Refresh": str(REFRESH_S)} if passes else {})},
-        problem=document,
-        remedy=remedy(document),
-        passes=passes,
-    )
+def _wants_page(request: web.Request) -> bool:
+    """Whether a browser asks, for a page or for an address that there is not; programs get the problem itself."""
+    ours = (request.match_info.route.name or "").startswith(PAGE) or request.match_info.http_exception is not None
+    return ours and "text/html" in request.headers.get("Accept", "")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from streams.access import SESSION_COOKIE, Access, Scope
+from streams.guards import GRANTED
 from streams.pages import wording
 from streams.pages.assets import Assets
 from streams.pages.ordinal_map import CELL_HEIGHT, ROW_WIDTH
@@ -29,10 +32,20 @@ SAFE: Final[Mapping[str, str]] = {
 }
 
 
+class Visitor(msgspec.Struct, frozen=True):
+    """Who looks at a page, as far as the page depends on it."""
+
+    operates: bool
+    """May give commands."""
+    csrf: str
+    """What every form says; empty for whoever has not logged in."""
+
+
 class Rendering:
     """Jinja's environment, with every value escaped and no value forgotten."""
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, access: Access) -> None:
+        self._access = access
         self._templates = Environment(
             loader=PackageLoader("streams.pages"),
             autoescape=True,
@@ -57,13 +70,25 @@ class Rendering:
             self._templates.get_template(name)  # compiled now, and not while somebody waits
 
     def page(
-        self, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **shown: Any
+        self,
+        request: web.Request,
+        template: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **shown: Any,
     ) -> web.Response:
-        """The page that a template makes of what is shown."""
+        """The page that a template makes of what is shown, for whoever asks."""
+        shown |= {"address": str(request.rel_url), "visitor": self._visitor(request)}
         text = self._templates.get_template(template).render(shown)
         return web.Response(
             text=text, status=status, content_type="text/html", charset="utf-8", headers={**SAFE, **(headers or {})}
         )
+
+    def _visitor(self, request: web.Request) -> Visitor:
+        granted = request.get(GRANTED)
+        operates = granted is not None and granted.scope is Scope.OPERATE
+        return Visitor(operates, self._access.csrf_token(request.cookies.get(SESSION_COOKIE, "")))
 
 
 def code_marks(text: str) -> Markup:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol
@@ -14,11 +13,13 @@ import msgspec
 from aiohttp import web
 
 from streams import commands, queries
+from streams.access import ASSETS_PATH, LOG_IN_PATH, Access
 from streams.bodies import body_of
 from streams.ordinal_counts import Counts, Span
-from streams.pages.assets import PREFIX, Assets
-from streams.pages.errors import with_error_pages
+from streams.pages.assets import Assets
+from streams.pages.errors import PAGE, ErrorPages
 from streams.pages.listing import list_page, listing_of
+from streams.pages.log_in import LogIn
 from streams.pages.rendering import Rendering
 from streams.pages.series import shown, zoomed_span
 from streams.pages.transaction import EXTENSIONS, LABELS, asked_for, is_late, spans_of, transaction_page
@@ -58,9 +59,7 @@ class _Pages:
     async def transactions(self, request: web.Request) -> web.StreamResponse:
         listing = listing_of(request.query.items())
         found = await self._answers.listed(listing)
-        return self._rendering.page(
-            "transactions.html", address=str(request.rel_url), page=list_page(listing, found, datetime.now(UTC))
-        )
+        return self._rendering.page(request, "transactions.html", page=list_page(listing, found, datetime.now(UTC)))
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """To the transaction of this id, or to the list of those whose ids begin like that."""
@@ -69,9 +68,7 @@ class _Pages:
         found = await self._answers.listed(listing)
         if any(each["transactionId"] == text for each in found["transactions"]):
             raise web.HTTPSeeOther(f"/transactions/{text}")
-        return self._rendering.page(
-            "transactions.html", address=str(request.rel_url), page=list_page(listing, found, datetime.now(UTC))
-        )
+        return self._rendering.page(request, "transactions.html", page=list_page(listing, found, datetime.now(UTC)))
 
     async def transaction(self, request: web.Request) -> web.StreamResponse:
         name = queries.parse_id(request.match_info["id"])
@@ -80,8 +77,8 @@ class _Pages:
         counts = await asyncio.gather(*(self._answers.counts_of(row, each, span) for each, span in spans.items()))
         page = transaction_page(row, explanation, dict(zip(spans, counts, strict=True)), datetime.now(UTC))
         return self._rendering.page(
+            request,
             "transaction.html",
-            address=str(request.rel_url),
             page=page,
             asked=asked_for(row, request.query.get("asked", "")),
             actions=[(action, LABELS[action], uuid4().hex) for action in page.actions],
@@ -96,8 +93,8 @@ class _Pages:
         span = zoomed_span(found, request.query)
         counts = await self._answers.counts_of(row, found["seriesType"], span) if span else ()
         return self._rendering.page(
+            request,
             "series.html",
-            address=str(request.rel_url),
             row=row,
             series=shown(row, found, span, counts),
             zoomed=bool(request.query),
@@ -114,28 +111,27 @@ class _Pages:
         raise web.HTTPSeeOther(f"/transactions/{name}?asked={ordered['commandId']}")
 
 
-def mount(server: web.Application, answers: Answers) -> None:
-    """Serve the pages; before Faust adds its own page at `/`."""
+def mount(server: web.Application, answers: Answers, access: Access, session_s: float) -> None:
+    """Serve the pages; before Faust adds its own page at `/`, and before anything that refuses a request."""
     assets = Assets()
-    rendering = Rendering(assets)
-    pages = _Pages(answers, rendering)
-
-    def page(
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-    ) -> Callable[..., Awaitable[web.StreamResponse]]:
-        return with_error_pages(handler, rendering)
-
+    rendering = Rendering(assets, access)
+    pages, log_in = _Pages(answers, rendering), LogIn(rendering, access, session_s)
+    server.middlewares.append(ErrorPages(rendering).answer)
     server.add_routes(
         [
-            web.get("/", page(pages.overview)),
-            web.get("/transactions", page(pages.transactions)),
-            web.get("/find", page(pages.find)),
-            web.get("/transactions/{id:[^/]+}", page(pages.transaction)),
-            web.get("/transactions/{id:[^/]+}/series/{series:[^/]+}", page(pages.series)),
+            web.get("/", pages.overview, name=f"{PAGE}-overview"),
+            web.get("/transactions", pages.transactions, name=f"{PAGE}-transactions"),
+            web.get("/find", pages.find, name=f"{PAGE}-find"),
+            web.get("/transactions/{id:[^/]+}", pages.transaction, name=f"{PAGE}-transaction"),
+            web.get("/transactions/{id:[^/]+}/series/{series:[^/]+}", pages.series, name=f"{PAGE}-series"),
             *(
-                web.post(f"/transactions/{{id:[^/]+}}/{action}", page(partial(pages.command, action)))
+                web.post(
+                    f"/transactions/{{id:[^/]+}}/{action}", partial(pages.command, action), name=f"{PAGE}-{action}"
+                )
                 for action in commands.ACTIONS
             ),
-            web.get(f"{PREFIX}/{{name}}", assets.serve),
+            web.get(LOG_IN_PATH, log_in.ask, name=f"{PAGE}-login"),
+            web.post(LOG_IN_PATH, log_in.take),
+            web.get(f"{ASSETS_PATH}{{name}}", assets.serve),
         ]
     )

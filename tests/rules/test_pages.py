@@ -15,6 +15,7 @@ import pytest
 from http_trackers import TOPICS, HttpTracker, two_trackers
 from playbook import T1, Playbook, command, delivered, header, payload, refused
 
+from streams.access import ASSETS_PATH
 from streams.pages import assets
 from tables.projection import view
 from tables.transaction import Transaction
@@ -64,8 +65,11 @@ def tell(trackers: list[HttpTracker], transaction: Transaction) -> None:
     trackers[MINE].rows[T1] = shown(transaction)
 
 
-async def get(tracker: HttpTracker, path: str, status: int = 200, **options: Any) -> Markup:
-    async with tracker.app.http_client.get(tracker.url + path, **options) as response:
+HTML = {"Accept": "text/html,*/*;q=0.8"}
+
+
+async def get(tracker: HttpTracker, path: str, status: int = 200) -> Markup:
+    async with tracker.app.http_client.get(tracker.url + path, headers=HTML) as response:
         text = await response.text()
         assert response.status == status, text
         assert response.content_type == "text/html"
@@ -77,7 +81,7 @@ async def get(tracker: HttpTracker, path: str, status: int = 200, **options: Any
         assert (response.headers.get("Retry-After") == "1") == (status == 503)
     page = Markup(text)
     assert not page.all("style")
-    assert all(script.get("src", "").startswith(assets.PREFIX) for script in page.all("script"))  # type: ignore[union-attr]
+    assert all(script.get("src", "").startswith(ASSETS_PATH) for script in page.all("script"))  # type: ignore[union-attr]
     for _, attributes in page.elements:
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -141,7 +145,9 @@ def forms(page: Markup) -> list[str | None]:
 
 
 async def post(tracker: HttpTracker, path: str, form: dict[str, str]) -> tuple[int, str, str]:
-    async with tracker.app.http_client.post(tracker.url + path, data=form, allow_redirects=False) as response:
+    async with tracker.app.http_client.post(
+        tracker.url + path, data=form, headers=HTML, allow_redirects=False
+    ) as response:
         return response.status, response.headers.get("Location", ""), await response.text()
 
 
@@ -199,12 +205,14 @@ async def test_a_form_of_another_site_does_nothing(trackers: list[HttpTracker]) 
         ("/transactions?state=Open", 400, "bad-parameter"),
         ("/transactions?colour=red", 400, "bad-parameter"),
         ("/transactions?prefix=..", 400, "bad-parameter"),
+        ("/nowhere", 404, "not-found"),
     ],
 )
 async def test_an_error_is_a_page_with_code_and_remedy(
     trackers: list[HttpTracker], path: str, status: int, code: str
 ) -> None:
     for tracker in trackers:
+        assert (await tracker.get(path))[1]["code"] == code, "a program gets the problem itself"
         page = await get(tracker, path, status)
         assert code in page.text
         assert "remedy" in {each.get("class") for each in page.all("p")}
