@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from bridge.contract.events import HeaderReceived
 from bridge.contract.inbound import Header, SeriesSpec
 from streams.api_settings import ApiSettings
+from streams.partition import Partition
 from tables import ordinals, rules
 from tables.projection import view
 from tables.transaction import Transaction
@@ -64,8 +65,10 @@ def _transactions() -> list[Transaction]:
 async def _measure() -> None:
     spread: dict[str, dict[str, list[int]]] = {}
     tracker = HttpTracker(spread, ApiSettings())
+    tracker.partitions.update({number: Partition() for number in range(TOPICS.partitions)})
     for each in _transactions():
         tracker.known[each.id] = each
+        tracker.partitions[TOPICS.partition_of(each.id)].put(each)
         tracker.rows[each.id] = msgspec.json.decode(msgspec.json.encode(view(each)))
     runner = web.AppRunner(tracker.app.web.web_app)
     await runner.setup()

@@ -37,6 +37,7 @@ from streams.own import INTERNAL, Knowing, Own, id_of
 from streams.pages import routes as pages
 from streams.queries import Document, Listing, Row
 from streams.routing import Routing
+from streams.stuck import StuckOnes
 from streams.topics import Topics
 from streams.totals import Totals
 from tables.transaction import FINAL
@@ -53,8 +54,8 @@ def mount(
     routing = Routing(app, transactions, topics, access.headers(Scope.READ))
     guards = Guards(access, routing)
     own = Own(routing, transactions, topics, knowing)
-    api = _Api(routing, own, publish)
-    totals = Totals(routing, knowing.partition)
+    totals, stuck = Totals(routing, knowing.partition), StuckOnes(routing, transactions, knowing)
+    api = _Api(routing, own, totals, stuck, publish)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
     server.middlewares.append(problems)
     # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
@@ -76,15 +77,18 @@ def mount(
             web.get("/readyz", api.readyz),
             web.get("/version", api.version),
             *totals.internal_routes(),
+            *stuck.internal_routes(),
             *own.routes(),
         ]
     )
 
 
 class _Api:
-    def __init__(self, routing: Routing, own: Own, publish: Publish) -> None:
+    def __init__(self, routing: Routing, own: Own, totals: Totals, stuck: StuckOnes, publish: Publish) -> None:
         self._routing = routing
         self._own = own
+        self.summed = totals.summed
+        self.stuck = stuck.all
         self._publish = publish
 
     async def transactions(self, request: web.Request) -> web.Response:

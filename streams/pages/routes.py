@@ -20,10 +20,12 @@ from streams.pages.assets import Assets
 from streams.pages.errors import PAGE, ErrorPages
 from streams.pages.listing import list_page, listing_of
 from streams.pages.log_in import LogIn
+from streams.pages.overview import overview_page
 from streams.pages.rendering import Rendering
 from streams.pages.series import shown, zoomed_span
 from streams.pages.transaction import EXTENSIONS, LABELS, asked_for, is_late, spans_of, transaction_page
 from streams.queries import Document, Listing, Row
+from streams.stuck import Stuck
 from tables.transaction import FINAL
 
 _USER: Final = "somebody on the web page"
@@ -31,6 +33,12 @@ _USER: Final = "somebody on the web page"
 
 class Answers(Protocol):
     """What the API answers with; each raises what the API raises."""
+
+    async def summed(self) -> Document:
+        """How many transactions there are, and how fast things go."""
+
+    async def stuck(self) -> list[Stuck]:
+        """Open transactions, those first that somebody should look at."""
 
     async def listed(self, listing: Listing) -> Document:
         """A page of the list."""
@@ -53,8 +61,9 @@ class _Pages:
         self._answers = answers
         self._rendering = rendering
 
-    async def overview(self, _: web.Request) -> web.StreamResponse:
-        raise web.HTTPSeeOther("/transactions")
+    async def overview(self, request: web.Request) -> web.StreamResponse:
+        summary, stuck = await asyncio.gather(self._answers.summed(), self._answers.stuck())
+        return self._rendering.page(request, "overview.html", page=overview_page(summary, stuck, datetime.now(UTC)))
 
     async def transactions(self, request: web.Request) -> web.StreamResponse:
         listing = listing_of(request.query.items())

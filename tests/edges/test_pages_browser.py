@@ -12,8 +12,9 @@ from http_trackers import TOPICS, HttpTracker, two_trackers
 from playbook import T1, Playbook, command, delivered, header, passes, payload, refused
 from playwright.async_api import expect
 
+from streams.partition import Partition
 from tables.projection import view
-from tables.transaction import Transaction
+from tables.transaction import FINAL, Transaction
 from tests.support.browser import window
 
 MINE = TOPICS.partition_of(T1) % 2
@@ -44,20 +45,27 @@ def tell(trackers: list[HttpTracker], transaction: Transaction, name: str = T1) 
     owner = trackers[TOPICS.partition_of(name) % 2]
     owner.known[name] = msgspec.structs.replace(transaction, id=name)
     owner.rows[name] = shown(owner.known[name])
+    if transaction.state not in FINAL:
+        owner.partitions[TOPICS.partition_of(name)].put(owner.known[name])
+
+
+def tell_all(trackers: list[HttpTracker], books: dict[str, Playbook]) -> None:
+    for number, tracker in enumerate(trackers):
+        tracker.partitions.update({each: Partition() for each in range(number, TOPICS.partitions, 2)})
+    for name, book in books.items():
+        tell(trackers, book.transaction, name)
 
 
 @pytest.fixture
 async def trackers() -> AsyncIterator[list[HttpTracker]]:
     async with two_trackers([], shown, shown) as both:
-        tell(both, ONE_OF_THREE.transaction)
-        for name, book in ALL.items():
-            tell(both, book.transaction, name)
+        tell_all(both, {T1: ONE_OF_THREE, **ALL})
         yield both
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_has_an_error_or_keeps_anybody_out(trackers: list[HttpTracker], scheme: Any) -> None:
-    paths = ["/", "/transactions", "/transactions?state=Failed", "/transactions/gap/series/a"]
+    paths = ["/", "/login", "/transactions", "/transactions?state=Failed", "/transactions/gap/series/a"]
     paths += ["/transactions/nope", *(f"/transactions/{name}" for name in ALL)]
     async with window(color_scheme=scheme) as watched:
         for path in paths:
@@ -136,6 +144,31 @@ async def test_without_javascript_everything_works(trackers: list[HttpTracker]) 
         await page.keyboard.press("Enter")
         await expect(page.locator("h1")).to_have_text("refused")
         assert watched.wrong == []
+
+
+async def test_with_tokens_the_log_in_leads_to_what_was_asked_for(trackers: list[HttpTracker]) -> None:
+    tokens = {"api_read_token": "r" * 32, "api_operate_token": "o" * 32}
+    async with two_trackers([], shown, shown, **tokens) as guarded, window() as watched:
+        tell_all(guarded, {T1: ONE_OF_THREE})
+        page = watched.page
+        await page.goto(f"{guarded[0].url}/transactions/{T1}")
+        assert await watched.violations() == []
+        await expect(page.get_by_label("Token")).to_be_focused()
+        await page.keyboard.type("wrong")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_contain_text("The token is wrong")
+        assert await watched.violations() == []
+        await page.get_by_label("Token").fill("o" * 32)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("h1")).to_have_text(T1)
+        await page.get_by_role("button", name="Extend").click()
+        await expect(page.get_by_text("Your command is on its way.")).to_be_visible()
+        assert [sent.action for sent in guarded[0].published] == ["extend"]
+        tell(guarded, TWO_OF_THREE.transaction)
+        await expect(page.locator("#series-1 + .counts")).to_have_text("2 of 3")
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page.get_by_label("Token")).to_be_visible()
+        assert [each for each in watched.wrong if "401" not in each] == []
 
 
 async def test_the_keyboard_is_enough(trackers: list[HttpTracker]) -> None:

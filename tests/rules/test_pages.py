@@ -17,8 +17,9 @@ from playbook import T1, Playbook, command, delivered, header, payload, refused
 
 from streams.access import ASSETS_PATH
 from streams.pages import assets
+from streams.partition import Partition
 from tables.projection import view
-from tables.transaction import Transaction
+from tables.transaction import FINAL, Transaction
 
 OPEN = Playbook() >> header(a=120, b=None) >> payload("a", 1, of=120) >> payload("a", 3, of=120)
 STALE: dict[str, Any] = {**view(OPEN.transaction), "state": "Failed"}
@@ -55,6 +56,8 @@ def shown(transaction: Transaction) -> dict[str, Any]:
 @pytest.fixture
 async def trackers() -> AsyncIterator[list[HttpTracker]]:
     async with two_trackers([T1], lambda _: shown(OPEN.transaction), lambda _: STALE) as both:
+        for number, tracker in enumerate(both):
+            tracker.partitions.update({each: Partition() for each in range(number, TOPICS.partitions, 2)})
         tell(both, OPEN.transaction)
         yield both
 
@@ -62,6 +65,8 @@ async def trackers() -> AsyncIterator[list[HttpTracker]]:
 def tell(trackers: list[HttpTracker], transaction: Transaction) -> None:
     """The owner knows it, and shows it."""
     trackers[MINE].known[T1] = transaction
+    if transaction.state not in FINAL:
+        trackers[MINE].partitions[TOPICS.partition_of(T1)].put(transaction)
     trackers[MINE].rows[T1] = shown(transaction)
 
 
@@ -89,7 +94,7 @@ async def get(tracker: HttpTracker, path: str, status: int = 200) -> Markup:
     return page
 
 
-PATHS = ["/transactions", f"/transactions/{T1}", f"/transactions/{T1}/series/a", "/find?id=T"]
+PATHS = ["/", "/transactions", f"/transactions/{T1}", f"/transactions/{T1}/series/a", "/find?id=T"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -99,6 +104,19 @@ async def test_every_tracker_makes_the_same_page_of_what_the_owner_says(trackers
     assert all("AwaitingResults" in page.text for page in pages)
     numbers = [re.sub(r"\d+ (s|min|h|d)\b", "", page.text) for page in pages]
     assert numbers[0] == numbers[1]
+
+
+async def test_the_overview_counts_what_the_summary_counts(trackers: list[HttpTracker]) -> None:
+    for tracker in trackers:
+        page = await get(tracker, "/")
+        _, summary = await tracker.get("/v1/summary")
+        said = re.sub(r"\s+", " ", page.text)
+        for state, count in summary["states"].items():
+            assert f"{state} {count} " in said
+        assert summary["oldestOpen"]["transactionId"] in said
+    trackers[MINE].partitions.clear()
+    for tracker in trackers:
+        assert "not-ready" in (await get(tracker, "/", 503)).text
 
 
 async def test_a_transaction_says_what_is_missing_and_what_time_brings(trackers: list[HttpTracker]) -> None:
