@@ -106,8 +106,9 @@ class Kafka(Service):
 
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=_ASK_TIMEOUT_S * 1_000)
         try:
+            # Not cut by a limit of ours, or it leaves its connection open; each of its requests has that limit.
+            await admin.start()
             async with asyncio.timeout(_ASK_TIMEOUT_S):
-                await admin.start()
                 cluster = await admin.describe_cluster()
                 if cluster["cluster_id"] != self.state.cluster_id or cluster["controller_id"] in (None, -1):
                     return False
