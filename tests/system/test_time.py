@@ -11,14 +11,19 @@ from uuid import uuid4
 
 import pytest
 
+from bridge.contract.events import Delivered, PayloadsStaged, Tick, Told, Watermark, decode
 from streams.supervisor import children
 from tables.transaction import FINAL
+from tests.support.azure import endpoint
 from tests.support.deliveries import committed_parts
+from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.hasty import SILENCE_S, hasty_world
+from tests.support.inner_bridge import inner_bridge
 from tests.support.outside import (
     Chunks,
     Heard,
     assert_result,
+    consumed_by,
     dead_letters,
     kafka_records,
     kafka_rows,
@@ -28,6 +33,7 @@ from tests.support.outside import (
     staged_facts,
     until_read,
 )
+from tests.support.scripted_broker import eventually
 from tests.support.world import World, until
 
 TYPES = """
@@ -46,6 +52,8 @@ awaiting = "PT1H"
 """
 LONGEST_S = 8.0
 """Of the limits above."""
+PATIENT_S = 4.0
+"""For which one of that type is waited."""
 MARGIN_S = 60.0
 
 
@@ -174,24 +182,83 @@ async def test_more_payloads_or_bytes_than_may_come_before_a_header_fail(hasty: 
             assert data(end)["problem"]["code"] == "early-limit"
 
 
-async def test_nobody_is_late_for_what_waits_in_the_queues_while_no_bridge_runs(hasty: World, txn: str) -> None:
+async def test_nobody_is_late_because_of_processes_that_are_down(hasty: World, txn: str) -> None:
+    """No tracker for longer than the limit, and then no bridge; `first` and `then` have their rest sent meanwhile."""
+    first, then, late = (f"{txn}-{which}" for which in ("first", "then", "late"))
+    series = {name: {"a": Chunks(name, [10] * 3)} for name in (first, then, late)}
     async with listening(hasty, "transaction.#") as heard:
-        await publish_header(hasty, txn, {"transactionType": "patient", "series": [{"type": "a"}]})
-        series = {"a": Chunks(txn, [10] * 3)}
-        await publish_payloads(hasty, txn, series, [1])
-        await asyncio.to_thread(hasty.wait_state, txn, ["AwaitingResults"])
+        for name in (first, late):
+            await begin(hasty, name, "patient", series[name])
         await asyncio.to_thread(hasty.end_processes)
-        await publish_payloads(hasty, txn, series, [2, 3])
+
+        hasty.run(children(bridges=1, trackers=0, deliveries=0, env=hasty.env))
+        await publish_payloads(hasty, first, series[first], [2, 3])
+        await bridges_reach(hasty, first, timedelta(seconds=LONGEST_S))
+        await begin(hasty, then, "default", series[then])
+        await asyncio.to_thread(hasty.end_processes)
+        await publish_payloads(hasty, then, series[then], [2, 3])
+
         # Trackers and deliveries go on, and hear nothing of a bridge for longer than any limit.
         hasty.run(children(bridges=0, trackers=1, deliveries=1, env=hasty.env))
         await asyncio.to_thread(hasty.wait_ready)
+        await asyncio.to_thread(hasty.wait_state, first, ["Completed"], MARGIN_S)
         with pytest.raises(AssertionError, match="AwaitingResults"):
-            await asyncio.to_thread(hasty.wait_state, txn, ["SendingCompletion", *FINAL], LONGEST_S + SILENCE_S)
+            await asyncio.to_thread(hasty.wait_state, then, ["SendingCompletion", *FINAL], LONGEST_S + SILENCE_S)
         await asyncio.to_thread(hasty.end_processes)
+
         hasty.run(children(bridges=1, trackers=1, deliveries=1, env=hasty.env))
-        await asyncio.to_thread(hasty.wait_state, txn, ["Completed"], MARGIN_S)
+        await asyncio.to_thread(hasty.wait_state, then, ["Completed"], MARGIN_S)
+        # Its row may be gone by now: it was late by what the bridge had said before the trackers came back.
+        end, *_ = await heard.wait(late)
+        assert (data(end)["outcome"], data(end)["problem"]["code"]) == ("Abandoned", "timeout")
+        for name in (first, then):
+            await assert_result(hasty, name, series[name])
+            assert {json.loads(each.body)["type"] for each in heard.of(name)} == {"brh.transaction.completed.v1"}
+
+
+async def begin(world: World, txn: str, kind: str, series: dict[str, Chunks]) -> None:
+    """The header and the first payload of a transaction are on the events topic."""
+    await publish_header(world, txn, {"transactionType": kind, "series": [{"type": name} for name in series]})
+    await publish_payloads(world, txn, series, [1])
+    async with asyncio.timeout(MARGIN_S):
+        while not {"HeaderReceived", "PayloadsStaged"} <= await kinds_of_events(world, txn):
+            await asyncio.sleep(0.05)
+
+
+async def bridges_reach(world: World, txn: str, later: timedelta) -> None:
+    """The bridges have come so much further, in the transaction's partition, than they had at first."""
+    mine = world.topics.partition_of(txn)
+    first: datetime | None = None
+    async with asyncio.timeout(MARGIN_S):
+        while True:
+            events = [decode(value) for value in await kafka_records(world, world.topics.events, partition=mine)]
+            reached = [event.reached for event in events if isinstance(event, Watermark) and event.reached]
+            first = first or max(reached, default=None)
+            if first is not None and max(reached) > first + later:
+                return
+            await asyncio.sleep(0.2)
+
+
+async def test_nobody_is_late_for_what_one_of_two_bridges_has_in_hand(
+    hasty: World, txn: str, blob_connection_string: str
+) -> None:
+    """The other one goes on, and claims ever later moments."""
+    series = {"a": Chunks(txn, [10] * 8)}
+    async with FaultProxy(endpoint(blob_connection_string), keep_bodies=False) as proxy:
+        await publish_header(hasty, txn, {"transactionType": "patient", "series": [{"type": "a"}]})
+        await asyncio.to_thread(hasty.wait_state, txn, ["AwaitingResults"])
+        async with inner_bridge(hasty, proxy) as held:
+            proxy.rule = lambda _: Fault.UNAVAILABLE
+            await consumed_by(hasty, "brh.payloads.small", 2)
+            await publish_payloads(hasty, txn, series, list(range(1, 9)))
+            await eventually(lambda: any(txn in str(each.message_id) for each in held.deliveries), MARGIN_S)
+            await bridges_reach(hasty, txn, timedelta(seconds=LONGEST_S))
+            row = hasty.transaction(txn)
+            assert row is not None
+            assert row["state"] == "AwaitingResults"
+            proxy.heal()
+            await asyncio.to_thread(hasty.wait_state, txn, ["Completed"], MARGIN_S)
         await assert_result(hasty, txn, series)
-        assert not [each for each in await heard.wait(txn) if "abandoned" in (each.routing_key or "")]
 
 
 async def test_who_sends_nothing_more_is_late_once_a_bridge_runs_again(hasty: World, txn: str) -> None:
@@ -201,6 +268,23 @@ async def test_who_sends_nothing_more_is_late_once_a_bridge_runs_again(hasty: Wo
     row = await asyncio.to_thread(hasty.wait_state, txn, ["Abandoned"], MARGIN_S)
     assert row["problem"]["code"] == "timeout"
     until(lambda: hasty.pid("bridge-1"), MARGIN_S, "the bridge runs again")
+
+
+async def test_who_is_alone_in_a_partition_is_late_though_nothing_more_comes_there(hasty: World, txn: str) -> None:
+    series, mine = {"a": Chunks(txn, [10] * 3)}, hasty.topics.partition_of(txn)
+    await begin(hasty, txn, "patient", series)
+    row = await asyncio.to_thread(hasty.wait_state, txn, ["Abandoned"], MARGIN_S)
+    assert row["problem"]["code"] == "timeout"
+    events = [decode(value) for value in await kafka_records(hasty, hasty.topics.events, partition=mine)]
+    last = max(at for at, event in enumerate(events) if isinstance(event, PayloadsStaged))
+    closed = next(at for at, event in enumerate(events) if isinstance(event, Delivered) and event.transaction == txn)
+    between = events[last + 1 : closed]
+    # Nothing but the bridges' words, and what became of its own announcements.
+    assert {getattr(event, "transaction", txn) for event in between} == {txn}
+    assert {type(event) for event in between} <= {Watermark, Tick, Told}
+    assert max(event.reached for event in between if isinstance(event, Watermark) and event.reached) >= (
+        datetime.fromisoformat(row["timestamps"]["created"]) + timedelta(seconds=PATIENT_S)
+    )
 
 
 async def test_a_forgotten_transaction_is_not_opened_again_by_what_comes_late(hasty: World, txn: str) -> None:
@@ -220,16 +304,31 @@ async def test_a_forgotten_transaction_is_not_opened_again_by_what_comes_late(ha
     await assert_result(hasty, txn, series)
 
 
-async def test_of_a_closed_transaction_one_row_of_a_fact_is_left_in_the_changelog(hasty: World, txn: str) -> None:
+async def test_the_rows_of_a_closed_transaction_end_in_tombstones_all_but_one_and_that_one_later(
+    hasty: World, txn: str
+) -> None:
+    # Single payloads that are no run: each has its row.
     await publish_header(hasty, txn, {"transactionType": "patient", "series": [{"type": "a"}]})
-    await publish_payloads(hasty, txn, {"a": Chunks(txn, [10] * 3)}, [1, 3, 2])
+    series = {"a": Chunks(txn, [10] * 99)}
+    await publish_payloads(hasty, txn, series, list(range(99, 0, -2)))
+    await publish_payloads(hasty, txn, series, list(range(2, 99, 2)))
     await asyncio.to_thread(hasty.wait_state, txn, ["Completed"])
-    topic = f"{hasty.topics.tracker_group}-receipts-changelog"
+    most = await rows_left(hasty, txn, lambda left: left <= {f"{txn}/outcome"})
+    print(f"{most} rows of facts, then one")
+    assert most >= 3
+    await rows_left(hasty, txn, lambda left: not left)
+    views = await kafka_rows(hasty, f"{hasty.topics.tracker_group}-transactions-changelog")
+    assert views[txn] is None, "the readable row has gone with it"
+
+
+async def rows_left(world: World, txn: str, enough: Callable[[set[str]], bool]) -> int:
+    """Until enough rows of facts have gone from the changelog; how many there ever were.
+
+    Rows are what compaction leaves: the last value of each key, and nothing of those that end in a tombstone.
+    """
     async with asyncio.timeout(MARGIN_S):
         while True:
-            # What compaction leaves: the last value of each key, and nothing of those that end in a tombstone.
-            rows = await kafka_rows(hasty, topic)
-            mine = {key for key, value in rows.items() if key.startswith(f"{txn}/")}
-            left = {key for key in mine if rows[key] is not None}
-            if len(mine) >= 3 and left <= {f"{txn}/outcome"}:
-                break
+            rows = await kafka_rows(world, f"{world.topics.tracker_group}-receipts-changelog")
+            mine = {key for key in rows if key.startswith(f"{txn}/")}
+            if f"{txn}/outcome" in mine and enough({key for key in mine if rows[key] is not None}):
+                return len(mine)
