@@ -46,6 +46,19 @@ def code_of(result: Result) -> str:
     return said[said.rindex("(") :]
 
 
+# --- the command line itself
+
+
+def test_what_is_no_command_line_is_a_matter_of_usage() -> None:
+    assert ended("stauts", "T1") == ended("status") == ended("status", "T1", "--wotch") == (2, "(usage)")
+
+
+def test_a_shell_that_is_not_known_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    __import__("streams.cli.completion")
+    monkeypatch.setattr("streams.cli.completion.get_completion_class", lambda _: None)
+    assert ended("completion", "fish") == (1, "(no-shell)")
+
+
 # --- brh setup
 
 
