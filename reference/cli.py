@@ -16,6 +16,7 @@ from streams.cli.download import FetchedSeries
 from streams.cli.fsck import Checked
 from streams.cli.groups import LazyGroup
 from streams.cli.help import EXIT_CODES
+from streams.cli.judged import Verdicts
 from streams.cli.producer import SendSummary
 from streams.cli.redrive import Report as Redriven
 from streams.cli.stack import Services
@@ -26,7 +27,7 @@ _TRANSACTION: Final = "GET /v1/transactions/{id}"
 
 DOCUMENTS: Final[dict[str, Any]] = {
     "doctor": Examined,
-    "send": SendSummary,
+    "send": (SendSummary, Verdicts),
     "wait": _TRANSACTION,
     "fetch": FetchedSeries,
     "status": _TRANSACTION,
@@ -104,7 +105,12 @@ def _printed(path: str) -> str:
     if isinstance(document, str):
         what = f"the answer of `{document}`" if document.startswith(("GET", "POST")) else document
         return f"`--json` prints {what}."
-    schema = msgspec.json.format(msgspec.json.encode(msgspec.json.schema(document))).decode()
+    kinds = document if isinstance(document, tuple) else (document,)
+    return "\n\n".join(map(_schema, kinds))
+
+
+def _schema(kind: Any) -> str:
+    schema = msgspec.json.format(msgspec.json.encode(msgspec.json.schema(kind))).decode()
     title = "<summary><code>--json</code> prints this (JSON Schema)</summary>"
     return f"<details>{title}\n\n```json\n{schema}\n```\n</details>"
 

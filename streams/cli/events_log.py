@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from bridge.settings import KafkaSettings
@@ -46,12 +47,27 @@ class EventsLog:
             max_partition_fetch_bytes=RECORD_MAX_BYTES,
         )
         try:
+            await self._check_partitions(settings.kafka_bootstrap)
             await consumer.start()
             return await self._read(consumer, until, take)
         except (KafkaError, OSError) as error:
             raise _unavailable(str(error) or type(error).__name__) from error
         finally:
             await consumer.stop()
+
+    async def _check_partitions(self, bootstrap: str) -> None:
+        """Raises CliError for another count of partitions: another one would be the transaction's."""
+        topic, wanted = self._at.topic, self._settings.partitions
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        try:
+            await admin.start()
+            (found,) = await admin.describe_topics([topic])
+        finally:
+            await admin.close()
+        if (count := len(found["partitions"])) != wanted:
+            message = f"BRH_PARTITIONS is {wanted}, but topic {topic} has {count} partitions"
+            remedy = "Set BRH_PARTITIONS and BRH_NAMESPACE as the trackers have them; `brh setup` creates the topics."
+            raise CliError(message, code="bad-settings", remedy=remedy, exit_code=EXIT_USAGE)
 
     async def _read(self, consumer: AIOKafkaConsumer, until: int | None, take: Take) -> int:
         last = await self._bounds(consumer, until)
@@ -73,11 +89,6 @@ class EventsLog:
     async def _bounds(self, consumer: AIOKafkaConsumer, until: int | None) -> int:
         """Begin with the first record that is kept; the last offset that is to be read. Raises CliError."""
         topic, partition = self._at
-        count = len(consumer.partitions_for_topic(topic) or ()) if topic in await consumer.topics() else 0
-        if count != self._settings.partitions:  # another count would be another partition
-            message = f"BRH_PARTITIONS is {self._settings.partitions}, but topic {topic} has {count} partitions"
-            remedy = "Set BRH_PARTITIONS and BRH_NAMESPACE as the trackers have them; `brh setup` creates the topics."
-            raise CliError(message, code="bad-settings", remedy=remedy, exit_code=EXIT_USAGE)
         consumer.assign([self._at])
         self.begin = (await consumer.beginning_offsets([self._at]))[self._at]
         end = (await consumer.end_offsets([self._at]))[self._at]

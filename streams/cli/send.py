@@ -20,6 +20,7 @@ from streams.cli.client import connected
 from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_NOT_FOUND, EXIT_USAGE, CliError, interrupted
 from streams.cli.help import examples
+from streams.cli.judged import judge, lines
 from streams.cli.missing import Missing, missing_of
 from streams.cli.payloads import FileSource, Source
 from streams.cli.producer import Progress, SendSummary, send
@@ -32,6 +33,7 @@ from streams.settings import ClientSettings
     cls=rich_click.RichCommand,
     epilog=examples(
         "brh send T1 --series cashflows=big.csv --series log=run.log",
+        "brh send T1 --series cashflows=big.csv --check",
         "brh send T1 --series cashflows=big.csv --only-missing",
         "brh send T1 --series a=a.bin --chunk-size 1MiB --shuffle --header-last --duplicates 5%",
     ),
@@ -44,6 +46,7 @@ from streams.settings import ClientSettings
 @click.option("--seed", type=int, help="With --shuffle: the same seed gives the same order.")
 @click.option("--header-last", is_flag=True, help="Send the header after all payloads.")
 @click.option("--duplicates", type=Percent(), default="0%", metavar="N%", help="Send so many of the payloads twice.")
+@click.option("--check", "only_check", is_flag=True, help="Send nothing, but say what the bridge would say to it.")
 @click.option("--only-missing", is_flag=True, help="Ask the API, and send only what has not arrived.")
 @AS_JSON
 def command(
@@ -55,6 +58,7 @@ def command(
     seed: int | None,
     header_last: bool,
     duplicates: float,
+    only_check: bool,
     only_missing: bool,
     as_json: bool,
 ) -> None:
@@ -63,21 +67,22 @@ def command(
     It returns when the broker has confirmed everything. If it is interrupted, run the same command again: what has
     arrived is absorbed as a duplicate. Only keep files, chunk size and type, or it is another result and a conflict.
     With --only-missing it is not even sent again: neither what has arrived, nor the header where that has.
+    With --check nothing is sent: exit code 1 when the bridge would refuse a message.
     """
     if only_missing and duplicates:
         raise click.BadParameter("is not for --only-missing.", param_hint="--duplicates")
-    if not 1 <= chunk_size <= PAYLOAD_MAX_BYTES:
-        raise click.BadParameter(f"{chunk_size} bytes are not within 1 to 256MiB.", param_hint="--chunk-size")
     series = _sources(pairs, chunk_size)
+    if only_check:
+        _check(transaction, transaction_type, series, as_json)
+        return
     for name in ("aio_pika", "aiormq"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what we raise
-    settings = load(AmqpSettings)
     only = asyncio.run(_missing(load(ClientSettings).api_url, transaction, series)) if only_missing else None
     if only is not None and only.nothing and not as_json:
         click.echo(f"{transaction}: nothing is missing of {', '.join(series)}; nothing was sent.")
         return
     order = (random.randrange(1 << 32) if seed is None else seed) if shuffle else None  # noqa: S311  # no secret
-    url = settings.amqp_url.get_secret_value()
+    url = load(AmqpSettings).amqp_url.get_secret_value()
     with _told(transaction, as_json) as on_progress:
         summary = asyncio.run(
             send(
@@ -93,8 +98,25 @@ def command(
             )
         )
     click.echo(as_text(summary) if as_json else sent_line(summary))
+    _tell_of_more(only)
+
+
+def _tell_of_more(only: Missing | None) -> None:
     if only is not None and only.cut:
         click.echo("More is missing than one answer of the API names: run the same command again.", err=True)
+
+
+def _check(transaction: str, transaction_type: str, series: Mapping[str, Source], as_json: bool) -> None:
+    """Raises CliError when a message would be refused, or a file cannot be read."""
+    try:
+        found = judge(transaction, transaction_type, series)
+    except OSError as error:
+        message, remedy = f"The source cannot be read: {error}", "Name files that can be read."
+        raise CliError(message, code="source", remedy=remedy) from error
+    click.echo(as_text(found) if as_json else "\n".join(lines(found)))
+    if found.rejected:
+        message = f"{found.rejected} of {found.messages} messages of {transaction} would be refused"
+        raise CliError(message, code="contract", remedy="Correct what is named; the codes are those of rejections.")
 
 
 async def _missing(url: str, transaction: str, series: Mapping[str, Source]) -> Missing:
@@ -109,6 +131,8 @@ async def _missing(url: str, transaction: str, series: Mapping[str, Source]) -> 
 
 
 def _sources(pairs: tuple[str, ...], chunk_bytes: int) -> dict[str, Source]:
+    if not 1 <= chunk_bytes <= PAYLOAD_MAX_BYTES:
+        raise click.BadParameter(f"{chunk_bytes} bytes are not within 1 to 256MiB.", param_hint="--chunk-size")
     sources: dict[str, Source] = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")

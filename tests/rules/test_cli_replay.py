@@ -34,7 +34,7 @@ class Log:
         self._at = 0
 
     def __call__(self, **options: Any) -> Log:
-        assert options["enable_auto_commit"] is False
+        assert options.get("enable_auto_commit", False) is False
         return self
 
     async def start(self) -> None:
@@ -44,11 +44,12 @@ class Log:
     async def stop(self) -> None:
         self.stopped += 1
 
-    async def topics(self) -> set[str]:
-        return {EVENTS} if self.partitions else set()
+    async def close(self) -> None:
+        self.stopped += 1
 
-    def partitions_for_topic(self, _: str) -> set[int]:
-        return set(range(self.partitions))
+    async def describe_topics(self, names: list[str]) -> list[dict[str, Any]]:
+        assert names == [EVENTS]
+        return [{"partitions": [*range(self.partitions)]}]
 
     def assign(self, places: list[TopicPartition]) -> None:
         assert places == [TopicPartition(EVENTS, MINE)]
@@ -79,7 +80,8 @@ CREATED = "2026-01-31T12:00:00.000Z"
 def log(monkeypatch: pytest.MonkeyPatch, tracker: Tracker) -> Log:
     __import__("streams.cli.replay")
     log = Log()
-    monkeypatch.setattr("streams.cli.events_log.AIOKafkaConsumer", log)
+    for client in ("AIOKafkaConsumer", "AIOKafkaAdminClient"):
+        monkeypatch.setattr(f"streams.cli.events_log.{client}", log)
     monkeypatch.setenv("BRH_PARTITIONS", str(PARTITIONS))
     facts = header(a=2), payload("a", 1, of=2), payload("a", 2, of=2), delivered("Completed")
     for record in map(tracker.tell, facts):
@@ -116,7 +118,7 @@ def test_until_an_offset_it_is_what_it_was(log: Log, run: Run) -> None:
         states.append((found["transaction"]["state"], found["transaction"]["series"][0]["receivedCount"]))
     assert states == [("AwaitingResults", 0), ("AwaitingResults", 1), ("SendingCompletion", 2), ("Completed", 2)]
     assert json.loads(run(T1, "--json").stdout)["transaction"]["state"] == "Completed"
-    assert log.stopped == 5
+    assert log.stopped == 10
 
 
 def test_people_see_the_state_what_was_missing_and_what_had_happened(log: Log, run: Run) -> None:
@@ -190,7 +192,7 @@ def test_kafka_that_cannot_be_read_is_said(log: Log, run: Run, monkeypatch: pyte
     monkeypatch.setattr("streams.cli.events_log.QUIET_MAX_S", 0.0)
     monkeypatch.setattr(log, "end_offsets", lambda places: _ends(places, 9))
     assert told(run(T1)) == (4, "kafka-unavailable")
-    assert log.stopped == 2
+    assert log.stopped == 4
 
 
 async def _ends(places: list[TopicPartition], end: int) -> dict[TopicPartition, int]:

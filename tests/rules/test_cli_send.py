@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from bridge.contract.inbound import HeaderMessage, PayloadMessage, SeriesSpec
 from bridge.envelope import Properties, parse_header, parse_payload
 from streams.cli import brh
 from streams.cli.errors import CliError
+from streams.cli.judged import judge
 from streams.cli.payloads import FileSource, Int64, Payload, check, header_message, payload_message, payloads, plan
 from streams.cli.producer import send
 
@@ -208,3 +210,59 @@ def test_a_broker_that_is_not_there_is_said_without_its_password(tmp_path: Path)
     assert result.exit_code == 4
     assert "(amqp-unreachable)" in result.stderr
     assert "secret" not in result.output
+
+
+def checked(folder: Path, *arguments: str) -> Any:
+    (folder / "two").write_bytes(b"ab")
+    (folder / "empty").touch()
+    given = [argument.replace("DIR", str(folder)) for argument in arguments]
+    return CliRunner(env={"BRH_AMQP_URL": "amqp://127.0.0.1:1/"}).invoke(brh, ["send", "T1", "--check", *given])
+
+
+def test_a_check_sends_nothing_and_says_what_the_bridge_would_say(tmp_path: Path) -> None:
+    result = checked(tmp_path, "--series", "a=DIR/two", "--series", "log=DIR/empty", "--chunk-size", "1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[1:] == [
+        "a: 2 messages to small.a, 2 bytes: ok",
+        "log: 0 messages to nowhere, 0 bytes: ok",
+    ]
+    assert result.stdout.startswith("header: 1 message to header.default, ")
+
+
+def test_what_would_be_refused_is_named_with_the_code_of_the_rejection(tmp_path: Path) -> None:
+    given = ("--series", "a/b=DIR/two", "--series", "a=DIR/two", "--chunk-size", "1", "--type", "x.y")
+    result = checked(tmp_path, *given)
+    said, remedy = result.stderr.splitlines()
+    assert (result.exit_code, said) == (1, "brh: 3 of 5 messages of T1 would be refused (contract)")
+    assert "rejections" in remedy
+    header, bad, good = result.stdout.splitlines()
+    assert header.endswith("(bad-header-body)")
+    assert bad.endswith("(bad-series-type)")
+    assert "brh_series_type is 'a/b', expected 1 to 63 of" in bad
+    assert good.endswith(": ok")
+    found = json.loads(checked(tmp_path, *given, "--json").stdout)
+    assert (found["messages"], found["rejected"]) == (5, 3)
+    assert [each.get("code") for each in found["verdicts"]] == ["bad-header-body", "bad-series-type", None]
+
+
+@pytest.mark.parametrize(
+    ("series", "codes"),
+    [
+        ({"a": Sized(1_000_001)}, ["bad-header-body", "bad-total-count"]),
+        ({f"s{number}": Sized() for number in range(1_001)}, ["too-many-series"]),
+        ({"a" * 2_000_000: Sized()}, ["header-too-large", "bad-series-type"]),
+        ({"a": Sized(1_000_000)}, []),
+    ],
+)
+def test_a_check_finds_what_is_too_much(series: dict[str, Sized], codes: list[str]) -> None:
+    found = judge("T1", "default", series)
+    assert [each.code for each in found.verdicts if each.code] == codes
+
+
+def test_a_check_reads_what_it_judges(tmp_path: Path) -> None:
+    class Gone(Sized):
+        def chunk(self, ordinal: int) -> bytes:
+            raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(PermissionError):
+        judge("T1", "default", {"a": Gone()})
