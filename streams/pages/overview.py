@@ -92,7 +92,7 @@ def _oldest(found: Mapping[str, Any], now: datetime) -> dict[str, str]:
 def _groups(stuck: Sequence[Stuck], now: datetime) -> Iterator[Group]:
     for name, title, urgent in (
         ("look", "Look at these first", True),
-        ("others", "Open for longest without news", False),
+        ("others", "In progress", False),
     ):
         looked = tuple(_looked(each, now) for each in stuck if (each.urgency < GOES_ON) == urgent)
         if looked:
