@@ -31,6 +31,7 @@ from streams.access import Access, Scope
 from streams.answers import Refused, as_json, problems
 from streams.api_settings import ApiSettings
 from streams.bodies import body_of
+from streams.event_streams import EventStreams
 from streams.guards import Guards
 from streams.ordinal_counts import Counts, Span, counts_of
 from streams.own import INTERNAL, Knowing, Own, id_of
@@ -56,8 +57,10 @@ def mount(
     own = Own(routing, transactions, topics, knowing)
     totals, stuck = Totals(routing, knowing.partition), StuckOnes(routing, transactions, knowing)
     api = _Api(routing, own, totals, stuck, publish)
+    streams = EventStreams(api.row_of, settings.api_streams_max)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
     server.middlewares.append(problems)
+    server.on_shutdown.append(streams.stop)
     # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
     # it would be the same resource to aiohttp, which then refuses Faust's.
     pages.mount(server, api, access, settings.api_session_s)
@@ -68,6 +71,7 @@ def mount(
             web.get("/v1/transactions/{id:[^/]+}", api.transaction),
             web.get("/v1/transactions/{id:[^/]+}/gaps", api.gaps),
             web.get("/v1/transactions/{id:[^/]+}/explain", api.explain),
+            web.get("/v1/transactions/{id:[^/]+}/events", streams.serve, allow_head=False),
             *(
                 web.post(f"/v1/transactions/{{id:[^/]+}}/{action}", partial(api.command, action))
                 for action in commands.ACTIONS

@@ -97,6 +97,9 @@ class ApiSettings(ApiTokens):
     api_session_s: float = Field(43_200, ge=60, le=30 * 86_400)
     """How long somebody who has logged in on the pages may go on: a working day. The token is what ends it earlier:
     another one ends all sessions."""
+    api_streams_max: int = Field(100, ge=1, le=10_000)
+    """Clients that follow a transaction (`/events`) at this tracker at once. Each of them looks at it about twice a
+    second, and where another tracker owns it that one is asked."""
 
     @property
     def api_url(self) -> str:

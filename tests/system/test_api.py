@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -117,3 +118,39 @@ async def counted(world: World) -> dict[str, Any]:
     assert status == 200
     assert isinstance(found, dict)
     return found
+
+
+async def test_a_transaction_is_followed_to_its_end_while_a_tracker_is_killed(guarded: World, txn: str) -> None:
+    names = [f"{txn}-{number}" for number in range(6)]  # of both trackers, but once in 32
+    for name in names:
+        await begin(guarded, name)
+    following = [asyncio.create_task(followed(guarded, name)) for name in names]
+    guarded.kill("tracker-2")
+    for name in names:
+        await publish_payloads(guarded, name, {"s": Chunks(name, [100, 200])}, [2])
+    for name, (kinds, last, last_id) in zip(names, await asyncio.gather(*following), strict=True):
+        assert (kinds[0], kinds[-2:]) == ("snapshot", ["state", "end"])
+        assert set(kinds[1:-2]) <= {"progress", "state"}
+        assert (last["transactionId"], last["state"]) == (name, "Completed")
+        url = f"{guarded.api}/v1/transactions/{name}/events"
+        headers = guarded.access | {"Last-Event-ID": last_id}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as again:
+            assert again.status in (204, 503)
+
+
+async def followed(world: World, txn: str) -> tuple[list[str], dict[str, Any], str]:
+    """Kinds of all messages, what the last one said, and its id."""
+    kinds: list[str] = []
+    said: dict[str, str] = {}
+    url = f"{world.api}/v1/transactions/{txn}/events"
+    async with (
+        asyncio.timeout(90),
+        aiohttp.ClientSession(headers=world.access) as session,
+        session.get(url) as answer,
+    ):
+        assert answer.status == 200
+        async for line in answer.content:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            said[name] = value
+            kinds += [value] if name == "event" else []
+    return kinds, json.loads(said["data"]), said["id"]
