@@ -12,6 +12,7 @@ import yaml
 from reference.asyncapi import asyncapi
 from reference.cli import page as cli
 from reference.schemas import schemas
+from streams.openapi import openapi
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 _WRITTEN_BY: Final = "# Written by `python -m reference` from the code: change that instead.\n"
@@ -37,7 +38,11 @@ def _cli() -> dict[str, str]:
     return {"cli.md": cli()}
 
 
-_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _cli)
+def _openapi() -> dict[str, str]:
+    return {"openapi.json": json.dumps(openapi(), indent=2) + "\n"}
+
+
+_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli)
 
 
 def pages() -> dict[str, str]:

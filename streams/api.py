@@ -32,7 +32,8 @@ from streams.answers import Refused, as_json, problems
 from streams.api_settings import ApiSettings
 from streams.bodies import body_of
 from streams.event_streams import EventStreams
-from streams.guards import Guards
+from streams.guards import Guards, add_headers
+from streams.openapi import openapi
 from streams.ordinal_counts import Counts, Span, counts_of
 from streams.own import INTERNAL, Knowing, Own, id_of
 from streams.pages import routes as pages
@@ -53,7 +54,7 @@ def mount(
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
     access = Access(settings.api_read_token, settings.api_operate_token)
     routing = Routing(app, transactions, topics, access.headers(Scope.READ))
-    guards = Guards(access, routing)
+    guards = Guards(access, routing, settings.api_rate_per_s)
     own = Own(routing, transactions, topics, knowing)
     totals, stuck = Totals(routing, knowing.partition), StuckOnes(routing, transactions, knowing)
     api = _Api(routing, own, totals, stuck, publish)
@@ -61,10 +62,11 @@ def mount(
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
     server.middlewares.append(problems)
     server.on_shutdown.append(streams.stop)
+    server.on_response_prepare.append(add_headers)
     # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
     # it would be the same resource to aiohttp, which then refuses Faust's.
     pages.mount(server, api, access, settings.api_session_s)
-    server.middlewares.extend([guards.access, guards.origin, guards.tables])
+    server.middlewares.extend([guards.rate, guards.access, guards.origin, guards.tables])
     server.add_routes(
         [
             web.get("/v1/transactions", api.transactions),
@@ -80,6 +82,7 @@ def mount(
             web.get("/livez", api.livez),
             web.get("/readyz", api.readyz),
             web.get("/version", api.version),
+            web.get("/openapi.json", api.openapi),
             *totals.internal_routes(),
             *stuck.internal_routes(),
             *own.routes(),
@@ -164,6 +167,9 @@ class _Api:
 
     async def version(self, _: web.Request) -> web.Response:
         return as_json({"version": version("big-result-handler"), "api": "v1"})
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        return as_json(openapi())
 
     async def _of_owner(
         self, transaction_id: str, suffix: str, own: Callable[[str], Any], params: Mapping[str, str] | None = None

@@ -100,6 +100,9 @@ class ApiSettings(ApiTokens):
     api_streams_max: int = Field(100, ge=1, le=10_000)
     """Clients that follow a transaction (`/events`) at this tracker at once. Each of them looks at it about twice a
     second, and where another tracker owns it that one is asked."""
+    api_rate_per_s: float = Field(500, ge=1, le=100_000)
+    """Requests of one client address, and twice as many at once. A request costs about a millisecond of the loop that
+    also takes the events, so this is half of its time. A proxy in front is one address: let it limit its clients."""
 
     @property
     def api_url(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
+from math import ceil
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -14,10 +16,21 @@ from streams.access import CSRF_FIELD, CSRF_HEADER, FORGED, SESSION_COOKIE, Acce
 from streams.answers import Handler, Refused
 from streams.bodies import body_of
 from streams.origins import is_own, is_same
+from streams.rate_limit import RateLimit
 from streams.routing import Routing
 
 _FORM: Final = "application/x-www-form-urlencoded"
 
+
+INTERNAL_PREFIX: Final = "/internal/"
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PROBES: Final = frozenset({"/livez", "/readyz"})
 
 GRANTED: Final = web.RequestKey("granted", Granted)
 """What the caller may do."""
@@ -26,9 +39,17 @@ GRANTED: Final = web.RequestKey("granted", Granted)
 class Guards:
     """Middlewares; each raises Refused or NotReady, or lets the request through."""
 
-    def __init__(self, access: Access, routing: Routing) -> None:
+    def __init__(self, access: Access, routing: Routing, rate_per_s: float) -> None:
         self._access = access
         self._routing = routing
+        self._limit = RateLimit(rate_per_s)
+
+    @web.middleware
+    async def rate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Nobody keeps a tracker from its events by asking. Other trackers, who ask for many, are not counted."""
+        if request.path not in _PROBES and not request.path.startswith(INTERNAL_PREFIX):
+            self._count(request)
+        return await handler(request)
 
     @web.middleware
     async def access(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -46,6 +67,8 @@ class Guards:
             form = dict(parse_qsl((await body_of(request)).decode("ascii", "replace")))
             found = self._access.judge(replace(asked, csrf=form.get(CSRF_FIELD, "")), now)
         if isinstance(found, Denied):
+            if request.path.startswith(INTERNAL_PREFIX):
+                self._count(request)  # it is not one of us, and may be looking for a token
             headers = {"WWW-Authenticate": found.challenge} if found.challenge else {}
             raise Refused(queries.problem(found.status, found.code, found.title, found.detail), headers)
         request[GRANTED] = found
@@ -67,8 +90,22 @@ class Guards:
             self._routing.check_ready()
         return await handler(request)
 
+    def _count(self, request: web.Request) -> None:
+        wait_s = self._limit.wait_s(request.remote or "", time.monotonic())
+        if wait_s > 0:
+            detail = "One address may make BRH_API_RATE_PER_S requests a second: ask again in a second."
+            document = queries.problem(429, "too-many-requests", "Too many requests", detail)
+            raise Refused(document, {"Retry-After": str(ceil(wait_s))})
+
     def _is_own(self, request: web.Request, origin: str) -> bool:
         if is_own(origin, self._routing.me):
             return True
         # Behind a proxy we have another name. One that only points at us is of no use without a token.
         return self._access.guarded and is_same(origin, request.host, request.headers.get("Sec-Fetch-Site"))
+
+
+async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Of every answer, whoever gives it: a browser must not take data for a page, keep it, or show it in a frame."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.popall("Server", None)  # it names versions

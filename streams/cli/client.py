@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -19,6 +22,8 @@ from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT
 from streams.commands import KEY_HEADER, USER_HEADER
 
 TIMEOUT_S: Final = 15.0
+TOO_MANY_PAUSE_S: Final = 1.0
+"""Longer than any bucket of the API takes to hold a request again."""
 
 _UNKNOWN_TRANSACTION: Final = "unknown-transaction"
 _REMEDIES: Final = {
@@ -27,6 +32,7 @@ _REMEDIES: Final = {
     403: "Set BRH_API_OPERATE_TOKEN to what the trackers have.",
     404: "Look at `brh list`, or wait for it with `brh wait`.",
     409: "See where it stands with `brh status`.",
+    429: "Ask again in a second, or raise BRH_API_RATE_PER_S of the trackers.",
     503: "Ask again in a second: partitions move, or their tables are being read.",
 }
 _REMEDIES_OF_CODES: Final = {
@@ -37,7 +43,7 @@ _REMEDIES_OF_CODES: Final = {
     "idempotency-key-reused": "Choose another --key, or none.",
 }
 _TAKEN: Final = frozenset({200, 202})
-_EXIT_CODES: Final = {400: EXIT_USAGE, 404: EXIT_NOT_FOUND, 503: EXIT_NOT_READY}
+_EXIT_CODES: Final = {400: EXIT_USAGE, 404: EXIT_NOT_FOUND, 429: EXIT_NOT_READY, 503: EXIT_NOT_READY}
 
 
 class Api:
@@ -79,12 +85,8 @@ class Api:
         return await self._ask("GET", path, timeout_s, params=params)
 
     async def _ask(self, method: str, path: str, timeout_s: float, **options: Any) -> dict[str, Any]:
-        timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
-            async with self._session.request(
-                method, self._url + path, timeout=timeout, allow_redirects=False, **options
-            ) as response:
-                body = await response.read()
+            status, body = await self._patient(method, path, timeout_s, options)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             remedy = "Set it to something like http://127.0.0.1:6066."
             raise CliError(
@@ -93,12 +95,25 @@ class Api:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(self._url, _reason(error)) from None
         document = _object(body)
-        other_404 = response.status == 404 and document is not None and document.get("code") != _UNKNOWN_TRANSACTION
+        other_404 = status == 404 and document is not None and document.get("code") != _UNKNOWN_TRANSACTION
         if document is None or other_404:
-            raise unreachable(self._url, f"status {response.status}, as if something else listened there")
-        if response.status not in _TAKEN:
-            raise refused(response.status, document)
+            raise unreachable(self._url, f"status {status}, as if something else listened there")
+        if status not in _TAKEN:
+            raise refused(status, document)
         return document
+
+    async def _patient(self, method: str, path: str, timeout_s: float, options: dict[str, Any]) -> tuple[int, bytes]:
+        """Status and body; as long as we ask for too much, again when we may."""
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        until_s = time.monotonic() + timeout_s
+        while True:
+            async with self._session.request(
+                method, self._url + path, timeout=timeout, allow_redirects=False, **options
+            ) as response:
+                body = await response.read()
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > until_s:
+                return response.status, body
+            await asyncio.sleep(TOO_MANY_PAUSE_S)
 
 
 def unreachable(url: str, reason: str) -> CliError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -147,3 +149,81 @@ async def test_a_token_that_is_wrong_in_itself_is_named(monkeypatch: pytest.Monk
     with pytest.raises(SettingsError, match="BRH_API_READ_TOKEN"):
         async with connected("http://127.0.0.1:1"):
             pass
+
+
+async def test_one_address_may_ask_so_much_and_programs_of_ours_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with two_trackers(NAMES, row, row, api_read_token=READ, api_rate_per_s=3) as (asked, _):
+        now_s = 1_000.0
+        monkeypatch.setattr("streams.guards.time", SimpleNamespace(monotonic=lambda: now_s))
+        for _ in range(6):
+            status, _ = await asked.ask("GET", "/v1/transactions", headers=bearer(READ))
+            assert status == 200
+        for path in ("/v1/transactions", "/login", "/nothing"):
+            async with asked.app.http_client.get(asked.url + path, headers=bearer(READ)) as response:
+                assert (response.status, response.headers["Retry-After"]) == (429, "1")
+                assert (await response.json(content_type=None))["code"] == "too-many-requests"
+        for path in ("/livez", "/readyz", f"/internal/transactions/{owned_by(asked, 0)}"):
+            assert (await asked.ask("GET", path, headers=bearer(READ)))[0] == 200
+        assert await status_of(asked, "/internal/transactions") == 429, "whoever is none of us is counted there, too"
+        now_s += 0.34
+        assert await status_of(asked, "/internal/transactions") == 401
+        monkeypatch.setenv("BRH_API_READ_TOKEN", READ)
+        monkeypatch.setattr("streams.cli.client.TOO_MANY_PAUSE_S", 0.01)
+        async with connected(asked.url) as api:
+            waiting = asyncio.create_task(api.transactions({}))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            now_s += 0.34
+            assert len((await waiting)["transactions"]) == len(NAMES)
+
+
+def owned_by(tracker: HttpTracker, number: int) -> str:
+    return next(name for name in NAMES if TOPICS.partition_of(name) % 2 == number)
+
+
+async def status_of(tracker: HttpTracker, path: str) -> int:
+    async with tracker.app.http_client.get(tracker.url + path) as response:
+        return int(response.status)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/transactions", "/v1/transactions/T1", "/nothing", "/livez", "/v1/transactions/T1/events"]
+)
+async def test_every_answer_keeps_browsers_on_the_safe_side(trackers: list[HttpTracker], path: str) -> None:
+    async with trackers[0].app.http_client.get(trackers[0].url + path, headers=bearer(READ)) as response:
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+        assert not response.headers.keys() & {"Server", "Access-Control-Allow-Origin"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/v1/transactions", "/v1/transactions/T1", "/v1/summary", "/livez", "/openapi.json"])
+async def test_another_method_is_a_405_problem_that_says_which_there_are(
+    trackers: list[HttpTracker], method: str, path: str
+) -> None:
+    session = trackers[0].app.http_client
+    async with session.request(method, trackers[0].url + path, headers=bearer(OPERATE)) as response:
+        assert (response.status, response.content_type) == (405, "application/problem+json")
+        assert response.headers["Allow"] == "GET,HEAD"
+        assert (await response.json(content_type=None))["code"] == "method-not-allowed"
+
+
+async def test_head_is_get_without_a_body(trackers: list[HttpTracker]) -> None:
+    session = trackers[0].app.http_client
+    for path, status in (
+        ("/v1/transactions", 200),
+        ("/v1/transactions/nope", 404),
+        ("/v1/transactions/T1/cancel", 405),
+    ):
+        async with session.head(trackers[0].url + path, headers=bearer(OPERATE)) as response:
+            assert (response.status, await response.read()) == (status, b"")
+
+
+async def test_what_is_asked_for_is_short(trackers: list[HttpTracker]) -> None:
+    session = trackers[0].app.http_client
+    for path in (f"/v1/transactions/{'x' * 9_000}", f"/v1/transactions?type={'x' * 9_000}"):
+        async with session.get(trackers[0].url + path, headers=bearer(READ)) as response:
+            assert response.status == 400
+    async with session.get(f"{trackers[0].url}/livez", headers={"X-Long": "x" * 9_000}) as response:
+        assert response.status == 400

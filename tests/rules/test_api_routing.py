@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +58,30 @@ async def test_pages_continue_at_another_tracker(trackers: list[Tracker], states
         if after is None:
             break
     assert found == sorted(name for name in NAMES if owned(name)["state"] in states)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7])
+async def test_pages_show_everything_that_stays_once_whatever_comes_and_goes_between_them(
+    trackers: list[Tracker], limit: int
+) -> None:
+    random = Random(limit)
+    stays = set(random.sample(NAMES, 20))
+    found: list[str] = []
+    after: str | None = ""
+    rounds = 0
+    while after is not None:
+        _, page = await trackers[rounds % 2].get(f"/v1/transactions?limit={limit}&after={after}")
+        found += [each["transactionId"] for each in page["transactions"]]
+        after = page["next"]
+        rounds += 1
+        for name in random.sample([*NAMES, *(f"T{number}x" for number in range(40))], 12):
+            rows = trackers[TOPICS.partition_of(name) % 2].rows
+            if name in stays:  # also at the end of the page that was just read
+                rows[name] = entry(name, random.choice(["Completed", "Failed"]))
+            elif rows.pop(name, None) is None:
+                rows[name] = owned(name)
+    assert stays <= set(found)
+    assert found == sorted(set(found)), "each once, and in order"
 
 
 async def test_a_filter_that_lets_nothing_through_is_an_empty_list(trackers: list[Tracker]) -> None:
