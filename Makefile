@@ -54,7 +54,7 @@ lock:  ## Pin the dependencies of pyproject.toml anew
 lock-check:
 	@scripts/lock --check
 
-lock-stack: setup  ## Pin what brh stack fetches anew, after a change in streams/stack/parts
+lock-stack: setup  ## Pin anew what npm and Maven fetch, for brh stack and for examples/node and java
 	@$(bin)/python scripts/lock_stack.py
 
 clean:  ## Stop and drop the local stack, and everything that can be made again
