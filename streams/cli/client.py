@@ -20,6 +20,7 @@ from streams.access import Access, Scope
 from streams.api_settings import ApiTokens
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
 from streams.commands import KEY_HEADER, USER_HEADER
+from streams.remedies import remedy
 
 TIMEOUT_S: Final = 15.0
 TOO_MANY_PAUSE_S: Final = 1.0
@@ -35,13 +36,7 @@ _REMEDIES: Final = {
     429: "Ask again in a second, or raise BRH_API_RATE_PER_S of the trackers.",
     503: "Ask again in a second: partitions move, or their tables are being read.",
 }
-_REMEDIES_OF_CODES: Final = {
-    "already-closed": "See it with `brh status`; send the result under another transaction id if it is needed.",
-    "nothing-to-retry": "See what is missing with `brh gaps`, and send that.",
-    "already-decided": "Follow its delivery with `brh wait`, or try it at once with `brh retry`.",
-    "beyond-limit": "Extend it by less, or send what `brh gaps` names.",
-    "idempotency-key-reused": "Choose another --key, or none.",
-}
+_TRANSACTIONS: Final = "/v1/transactions/"
 _TAKEN: Final = frozenset({200, 202})
 _EXIT_CODES: Final = {400: EXIT_USAGE, 404: EXIT_NOT_FOUND, 429: EXIT_NOT_READY, 503: EXIT_NOT_READY}
 
@@ -55,15 +50,15 @@ class Api:
 
     async def transaction(self, transaction: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """What is known of a transaction. Raises CliError."""
-        return await self._get(f"/v1/transactions/{transaction}", {}, timeout_s)
+        return await self._get(f"{_TRANSACTIONS}{transaction}", {}, timeout_s)
 
     async def gaps(self, transaction: str) -> dict[str, Any]:
         """Its missing ordinals. Raises CliError."""
-        return await self._get(f"/v1/transactions/{transaction}/gaps", {}, TIMEOUT_S)
+        return await self._get(f"{_TRANSACTIONS}{transaction}/gaps", {}, TIMEOUT_S)
 
     async def explanation(self, transaction: str) -> dict[str, Any]:
         """Why it is not done yet. Raises CliError."""
-        return await self._get(f"/v1/transactions/{transaction}/explain", {}, TIMEOUT_S)
+        return await self._get(f"{_TRANSACTIONS}{transaction}/explain", {}, TIMEOUT_S)
 
     async def transactions(self, params: dict[str, str], *, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """One page of the list. Raises CliError."""
@@ -78,7 +73,7 @@ class Api:
     ) -> dict[str, Any]:
         """Give a command; the same `key` again is the same command. Raises CliError."""
         headers = {KEY_HEADER: key} | ({} if user is None else {USER_HEADER: user})
-        path = f"/v1/transactions/{transaction}/{action}"
+        path = f"{_TRANSACTIONS}{transaction}/{action}"
         return await self._ask("POST", path, TIMEOUT_S, json=members, headers=headers)
 
     async def _get(self, path: str, params: dict[str, str], timeout_s: float) -> dict[str, Any]:
@@ -99,7 +94,7 @@ class Api:
         if document is None or other_404:
             raise unreachable(self._url, f"status {status}, as if something else listened there")
         if status not in _TAKEN:
-            raise refused(status, document)
+            raise refused(status, document, path.removeprefix(_TRANSACTIONS).split("/")[0])
         return document
 
     async def _patient(self, method: str, path: str, timeout_s: float, options: dict[str, Any]) -> tuple[int, bytes]:
@@ -124,14 +119,14 @@ def unreachable(url: str, reason: str) -> CliError:
     )
 
 
-def refused(status: int, problem: dict[str, Any]) -> CliError:
-    """The API answered with a problem document."""
+def refused(status: int, problem: dict[str, Any], transaction: str = "TXN") -> CliError:
+    """The API answered with a problem document, when it was asked for a transaction."""
     said = str(problem.get("detail") or problem.get("title") or f"status {status}")
     code = str(problem.get("code", status))
     return CliError(
         said.rstrip("."),
         code=code,
-        remedy=_REMEDIES_OF_CODES.get(code) or _REMEDIES.get(status, "Look at the log of the tracker."),
+        remedy=remedy(code, transaction) or _REMEDIES.get(status, "Look at the log of the tracker."),
         exit_code=_EXIT_CODES.get(status, EXIT_FAILED),
     )
 

@@ -102,4 +102,4 @@ def _free_bind(wanted: int) -> str:
                 return f"127.0.0.1:{server.getsockname()[1]}"
         except OSError:
             continue
-    raise CliError("no port is free on this machine", code="no-port", remedy="End what occupies them.")
+    raise CliError("No port of 127.0.0.1 is free", code="no-port", remedy="End what occupies them.")

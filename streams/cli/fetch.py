@@ -15,6 +15,7 @@ from bridge.blobs import Blobs, BlobsError
 from bridge.contract.outbound import Outcome
 from bridge.settings import load
 from bridge.unreadable import Unreadable
+from streams.cli import show
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import connected
 from streams.cli.documents import as_text
@@ -69,8 +70,8 @@ async def _fetch(settings: ClientSettings, transaction: str, folder: Path, as_js
             for series in outcome.series:
                 target_of(folder, series.series_type)
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-            with shown(transaction, as_json) as show:
-                told = _Told(sum(series.bytes for series in outcome.series), show)
+            with shown(transaction, as_json) as on_moved:
+                told = _Told(sum(series.bytes for series in outcome.series), on_moved)
                 return [
                     await fetch_series(blobs, transaction, series, folder, told.came, told.found)
                     for series in outcome.series
@@ -98,7 +99,7 @@ async def _completed(blobs: Blobs, api_url: str, transaction: str) -> Outcome:
         raise CliError(
             f"{transaction} {outcome.outcome}, so there is nothing to fetch: {why}",
             code=problem.code if problem else "unknown",
-            remedy="An outcome never changes: mend the cause, then send the result under another transaction id.",
+            remedy=show.helping(problem.code if problem else None, transaction),
         )
     return outcome
 

@@ -10,6 +10,8 @@ from rich.filesize import decimal
 
 from streams.cli.paper import Paper, Ranges, ranges
 from streams.cli.spans import from_now
+from streams.remedies import remedy
+from tables.transaction import FINAL
 
 RANGES_SHOWN: Final = 8
 SERIES_SHOWN: Final = 20
@@ -43,6 +45,8 @@ def status(row: Object, paper: Paper = PLAIN, now: datetime | None = None, *, ev
     lines += [*_all_series(row, paper, every), ""]
     if row["problem"]:
         lines.append(paper.styled(problem(row["problem"]), fg="red"))
+        if row["state"] not in FINAL and (helps := remedy(row["problem"]["code"], row["transactionId"])):
+            lines.append(f"What helps: {helps}")
     lines += _deadline(row, now)
     if row["blobUri"]:
         lines.append(f"Result: {row['blobUri']}")
@@ -118,7 +122,13 @@ def advice(row: Object) -> str:
         case "Completed":
             return f"Next: `brh fetch {name} --out DIR` downloads and verifies it."
         case _:
-            return "An outcome never changes: mend the cause, then send the result under another transaction id."
+            return helping(row["problem"]["code"] if row["problem"] else None, name)
+
+
+def helping(code: str | None, transaction: str) -> str:
+    """What can be done about a result that cannot be had."""
+    known = remedy(code, transaction) if code else None
+    return known or "An outcome never changes: mend the cause, then send the result under another transaction id."
 
 
 def explanation(found: Object) -> list[str]:

@@ -14,6 +14,7 @@ from bridge.contract.outbound import rfc3339
 from bridge.quoting import quoted
 from streams.cli.dead_letter import DeadLetter
 from streams.cli.redrive import Report
+from streams.remedies import remedy
 
 ORPHANED_TYPE: Final = "brh.transaction.orphaned.v1"
 LEFT_REMEDY: Final = (
@@ -82,6 +83,8 @@ def letter(found: DeadLetter, headers: Mapping[str, object], body: bytes) -> lis
     lines += [f"header {quoted(name)}: {_header(value)}" for name, value in headers.items() if name != "x-death"]
     if found.queue is not None:
         lines.append(f"Why: {why(found)}")
+    if found.problem is not None and (helps := remedy(found.problem.code)):
+        lines.append(f"What helps: {helps}")
     if body:
         lines += ["", json.dumps(event(body), indent=2)]
     return lines

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from rich.filesize import decimal
 
+from streams import remedies
+
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 MEANS: Final[Mapping[str, str]] = {
@@ -20,11 +22,8 @@ MEANS: Final[Mapping[str, str]] = {
 }
 """What the states mean."""
 
-_CONTRADICTION: Final = "Mend the producer, and send the result under another transaction id."
-_SEND: Final = "Send what is missing: `brh send {id} --only-missing`, with the same --series as before."
-_RETRY: Final = "It is tried again by itself; `brh retry {id}` tries at once."
-
 _REMEDIES: Final[Mapping[str, str]] = {
+    # What helps on a page; all else is in streams.remedies.
     "unknown-transaction": "Check the id. A transaction is known as soon as its first message has arrived.",
     "not-ready": "Nothing to do: this page asks again by itself.",
     "bad-parameter": "Correct the parameter that is named.",
@@ -37,35 +36,13 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "method-not-allowed": "Go back, and use the buttons of the page.",
     "foreign-origin": "Open the page under its own address, and try again.",
     "internal-error": "Try again, and look into the log of the tracker.",
-    "gap": _SEND,
-    "timeout": "Send the result under another transaction id, or give the type more time in the types file.",
-    "no-header": "Have the producer send the header, under another transaction id.",
-    "cancelled": "An outcome never changes: send the result under another transaction id.",
-    "conflicting-payload": _CONTRADICTION,
-    "conflicting-total-count": _CONTRADICTION,
-    "conflicting-header": _CONTRADICTION,
-    "unknown-series": "List the series in the header, and send the result under another transaction id.",
-    "early-limit": "Have the producer send the header first, or raise the limits of the type in the types file.",
-    "too-many-series": "Split the result into several transactions.",
-    "too-many-payloads": "Send larger payloads, or split the result into several transactions.",
-    "completion-timeout": "Mend storage or broker, then send the result under another transaction id.",
-    "overdue": _RETRY,
-    "blocks-missing": "Staged blocks have gone from storage: `brh send {id} --only-missing` sends them again.",
-    "blocks-unclear": "Nothing to do: the next try names the blocks.",
-    "storage-unavailable": f"Look at the storage account. {_RETRY}",
-    "storage-refused": f"Check the permissions on the container. {_RETRY}",
-    "notification-unconfirmed": f"Look at RabbitMQ and Kafka. {_RETRY}",
-    "delivery-timeout": f"Look at storage and broker. {_RETRY}",
-    "record-unreadable": "A newer release wrote it: upgrade the deliveries.",
-    "plan-unreadable": "A newer release asked for it: upgrade the deliveries.",
-    "part-differs": "Somebody else wrote into the transaction's folder: `brh fsck` names the blob.",
 }
 
 
 def remedy(document: Mapping[str, Any], transaction_id: str = "") -> str | None:
     """What helps against a problem: what it says itself, else what is known of its code."""
     said: str | None = document.get("remedy") or _REMEDIES.get(document["code"])
-    return said.replace("{id}", transaction_id) if said else None
+    return said or remedies.remedy(document["code"], transaction_id)
 
 
 def size(count: int) -> str:

@@ -99,7 +99,7 @@ def test_the_answer_is_a_sentence_and_what_comes_next_or_json(api: Recorded) -> 
     ("status", "code", "exit_code", "remedy"),
     [
         (409, "already-closed", 1, "another transaction id"),
-        (409, "nothing-to-retry", 1, "brh gaps"),
+        (409, "nothing-to-retry", 1, "`brh gaps T1`"),
         (409, "already-decided", 1, "brh retry"),
         (409, "beyond-limit", 1, "by less"),
         (409, "idempotency-key-reused", 1, "--key"),
