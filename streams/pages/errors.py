@@ -14,6 +14,7 @@ from streams.pages.wording import remedy
 
 REFRESH_S: Final = 2
 """How soon a page asks again that could not be made just now."""
+_PASSING: Final = (429, 503)
 PAGE: Final = "page"
 """How the names of the routes of pages begin."""
 
@@ -36,7 +37,7 @@ class ErrorPages:
             # A part of a page that is fetched again stays what it is, and the page says that it is not up to date.
             if document["status"] == 401 and request.method == "GET" and "HX-Request" not in request.headers:
                 raise web.HTTPSeeOther(f"{LOG_IN_PATH}?{urlencode({'next': str(request.rel_url)})}") from None
-            if passes := document["status"] == 503:
+            if passes := document["status"] in _PASSING:
                 headers |= {"Refresh": str(REFRESH_S)}
             return self._rendering.page(
                 request,

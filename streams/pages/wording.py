@@ -26,6 +26,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     # What helps on a page; all else is in streams.remedies.
     "unknown-transaction": "Check the id. A transaction is known as soon as its first message has arrived.",
     "not-ready": "Nothing to do: this page asks again by itself.",
+    "too-many-requests": "Nothing to do: this page asks again by itself. Close windows that nobody looks at.",
     "bad-parameter": "Correct the parameter that is named.",
     "token-missing": "Log in at /login.",
     "token-wrong": "Log in at /login with a token of this installation.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,12 +12,12 @@ import msgspec
 import pytest
 from http_trackers import TOPICS, HttpTracker, two_trackers
 from playbook import T1, Playbook, command, delivered, header, passes, payload, refused
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from streams.partition import Partition
 from tables.projection import view
 from tables.transaction import FINAL, Transaction
-from tests.support.browser import window
+from tests.support.browser import DEADLINE_MS, window
 
 MINE = TOPICS.partition_of(T1) % 2
 ONE_OF_THREE = Playbook() >> header(a=3, b=None) >> payload("a", 1, of=3)
@@ -98,6 +100,25 @@ async def test_a_page_follows_what_happens_and_leaves_alone_what_somebody_does(t
         await expect(page.get_by_role("heading", name="Act")).to_have_count(0)
         assert await page.evaluate("document.body.dataset.mark") == "never loaded again"
         assert watched.wrong == []
+
+
+async def test_a_page_is_fetched_again_when_its_tracker_tells_of_a_change_and_not_otherwise(
+    trackers: list[HttpTracker],
+) -> None:
+    async with window() as watched:
+        page, fetched, told = watched.page, [], []
+        page.on("request", lambda request: (told if "/events" in request.url else fetched).append(request.url))
+        await page.goto(f"{trackers[1 - MINE].url}/transactions/{T1}")
+        await _until(page, "source !== null && source.readyState === EventSource.OPEN")
+        before_s = time.monotonic()
+        fetched.clear()
+        tell(trackers, TWO_OF_THREE.transaction)
+        await expect(page.locator("#series-1 + .counts")).to_have_text("2 of 3")
+        assert len(fetched) <= 1 + (time.monotonic() - before_s) // 5
+        tell(trackers, (TWO_OF_THREE >> delivered("Abandoned", "cancelled")).transaction)
+        await expect(page.locator("h1 + .pill")).to_have_text("Abandoned")
+        await _until(page, "source === null")
+        assert len(told) == 1
 
 
 async def test_a_page_that_is_not_up_to_date_any_more_says_so(trackers: list[HttpTracker]) -> None:
@@ -190,7 +211,14 @@ async def test_the_keyboard_is_enough(trackers: list[HttpTracker]) -> None:
         assert watched.wrong == []
 
 
-async def _tab_to(page: Any, selector: str) -> None:
+async def _until(page: Page, truth: str) -> None:
+    """Until this is true in the page, whose policy lets nobody evaluate anything there but from outside."""
+    async with asyncio.timeout(DEADLINE_MS / 1_000):
+        while not await page.evaluate(truth):
+            await asyncio.sleep(0.05)
+
+
+async def _tab_to(page: Page, selector: str) -> None:
     for _ in range(40):
         await page.keyboard.press("Tab")
         if await page.evaluate(f"document.activeElement.matches({selector!r})"):

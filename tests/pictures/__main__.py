@@ -52,7 +52,7 @@ async def _take() -> None:
                     for partition in tracker.partitions.values():
                         hurry(partition, dice)
                 await watched.page.goto(trackers[0].url + path)
-                await watched.page.wait_for_function("document.fonts.status === 'loaded'")
+                await watched.page.evaluate("document.fonts.ready.then(() => null)")
                 await watched.page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
 
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Response, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, Response, async_playwright, expect
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 FLAGS: Final = (
@@ -23,6 +23,7 @@ FLAGS: Final = (
     "--disable-sync",
 )
 DEADLINE_MS: Final = 15_000
+expect.set_options(timeout=DEADLINE_MS)
 
 
 class Watched:
@@ -33,13 +34,18 @@ class Watched:
         self.wrong: list[str] = []
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("requestfailed", lambda request: self.wrong.append(f"{request.url}: {request.failure}"))
+        page.on("requestfailed", self._failed)
         page.on("response", self._answered)
         page.set_default_timeout(DEADLINE_MS)
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.wrong.append(message.text)
+
+    def _failed(self, request: Request) -> None:
+        # A page that is left lets go of what it was listening to.
+        if not (request.resource_type == "eventsource" and request.failure == "net::ERR_ABORTED"):
+            self.wrong.append(f"{request.url}: {request.failure}")
 
     def _answered(self, response: Response) -> None:
         if response.status >= 500:
