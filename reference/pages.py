@@ -11,7 +11,9 @@ import yaml
 
 from reference.asyncapi import asyncapi
 from reference.cli import page as cli
+from reference.codes import codes_page
 from reference.schemas import schemas
+from reference.settings import settings_page
 from streams.openapi import openapi
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -42,7 +44,11 @@ def _openapi() -> dict[str, str]:
     return {"openapi.json": json.dumps(openapi(), indent=2) + "\n"}
 
 
-_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli)
+def _tables() -> dict[str, str]:
+    return {"settings.md": settings_page(), "codes.md": codes_page()}
+
+
+_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli, _tables)
 
 
 def pages() -> dict[str, str]:
