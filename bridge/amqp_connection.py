@@ -71,6 +71,11 @@ class AmqpConnection(asyncio.BufferedProtocol):
         return self._reader.properties
 
     @property
+    def now_s(self) -> float:
+        """When something was received last, in the event loop's clock."""
+        return self._heard
+
+    @property
     def closed(self) -> LaneClosed | None:
         """Why nothing can be sent any more; None while it can."""
         return self._why

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 from yarl import URL
 
+from bridge.azure_requests import CountedTransport
 from bridge.blob_limits import RANGE_MAX_BYTES, RECORD_MAX_BYTES
 from bridge.settings import BlobSettings, SettingsError
 
@@ -63,7 +63,7 @@ async def connect(
         )
     )
     # Limits are given to the transport: a client that is handed one ignores its own.
-    transport = AioHttpTransport(
+    transport = CountedTransport(
         session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S
     )
     return await opening.enter_async_context(_client(settings, credential, retry, transport))
@@ -84,7 +84,7 @@ def _client(
     settings: BlobSettings,
     credential: DefaultAzureCredential | None,
     retry: ExponentialRetry,
-    transport: AioHttpTransport | None = None,
+    transport: CountedTransport | None = None,
 ) -> BlobServiceClient:
     create: Callable[..., BlobServiceClient]
     if settings.blob_connection_string:

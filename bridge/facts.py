@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from bridge import metrics
 from bridge.contract.events import EVENT_MAX_BYTES, TransactionEvent, Watermark, encode, topic_name
 from bridge.settings import FactSettings, SettingsError
 
@@ -61,8 +62,10 @@ class Facts:
     async def publish(self, event: TransactionEvent) -> None:
         """Publish and wait for the acknowledgement. Raises FactsUnavailable."""
         try:
-            await self._producer.send_and_wait(self._topic, encode(event), key=event.transaction.encode())
+            with metrics.FACT_SECONDS.time():
+                await self._producer.send_and_wait(self._topic, encode(event), key=event.transaction.encode())
         except KafkaError as error:
+            metrics.FACTS_FAILED.inc()
             raise FactsUnavailable(f"a fact of {event.transaction} was not acknowledged: {error!r}") from error
 
     async def say(self, words: Sequence[Watermark]) -> tuple[datetime, ...] | None:

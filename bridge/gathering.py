@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from bridge import metrics
 from bridge.checksums import crc64, hex16
 from bridge.contract.events import PayloadsStaged, Staged
 from bridge.contract.inbound import Trace
@@ -28,6 +29,7 @@ _log = structlog.get_logger()
 
 EVENT_ORDINALS_MAX: Final = 8_192
 """Of one fact, which keeps it near 1 MiB."""
+SMALL: Final = "small"
 REQUESTS_MAX: Final = 16
 """Under way to storage at once, for small payloads of all transactions."""
 
@@ -85,6 +87,8 @@ class Gathering:
             await self._store(transaction, runs, hold)
             _settle(payloads)
             crash_point("bridge.batch-acked")
+            metrics.PAYLOADS.labels(SMALL).inc(len(payloads))
+            metrics.PAYLOAD_BYTES.labels(SMALL).inc(sum(len(small.body) for small in payloads))
         except HeldTooLong as error:
             for lane in {small.lane for small in payloads}:
                 lane.abort(f"small payloads of {transaction} were {error}")
@@ -97,8 +101,9 @@ class Gathering:
     async def _store(self, transaction: str, runs: list[list[Small]], hold: Hold) -> None:
         received = datetime.now(UTC)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                staging = [tasks.create_task(self._stage(hold, run)) for run in runs]
+            with metrics.STAGE_SECONDS.labels(SMALL).time():
+                async with asyncio.TaskGroup() as tasks:
+                    staging = [tasks.create_task(self._stage(hold, run)) for run in runs]
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None  # the first failure cancelled the others
         crash_point("bridge.batch-staged")
@@ -110,6 +115,7 @@ class Gathering:
 
     async def _stage(self, hold: Hold, run: list[Small]) -> Staged:
         """One block, and what it holds."""
+        metrics.RUN_PAYLOADS.observe(len(run))
         first = run[0].message
         name = part_name(first.transaction, first.series, part_of(first.ordinal, first.total_count))
         pieces = [small.body for small in run if small.body]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from bridge import metrics
 from bridge.contract.inbound import Rejected, RejectionCode
 from bridge.crash_points import crash_point
 from bridge.envelope import check_header, parse_header
@@ -53,6 +54,7 @@ class HeaderIntake(Intake):
             crash_point("bridge.header-published")
             incoming.lane.ack([incoming.tag])
             crash_point("bridge.header-acked")
+            metrics.HEADERS.inc()
         except Unreadable as error:
             why = f"the header that was accepted first cannot be read: {error}"
             await self._refuse(queue, incoming, Rejected(RejectionCode.RECORD_UNREADABLE, why), release)

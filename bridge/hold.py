@@ -17,6 +17,8 @@ from typing import Final, TypeVar
 
 import structlog
 
+from bridge import metrics
+
 _log = structlog.get_logger()
 _Result = TypeVar("_Result")
 
@@ -36,7 +38,8 @@ class Breaker:
     def __init__(self, system: str, sickness: type[Exception]) -> None:
         self.sickness = sickness
         """What says that it could not answer, now."""
-        self._system = system
+        self.system = system
+        metrics.SICK.labels(system).set(0)
         self._failures = 0
         self._known = 0
         """Answers and failures that counted: a number in place of an instant, which two of them could share."""
@@ -75,15 +78,17 @@ class Breaker:
                 self._known += 1
                 self._failures += 1
             if self._failures >= FAILURES_MAX and not self.sick:
-                _log.error("system is sick, consuming stops", system=self._system, error=repr(error))
+                _log.error("system is sick, consuming stops", system=self.system, error=repr(error))
                 self._well.clear()
+                metrics.SICK.labels(self.system).set(1)
             await asyncio.sleep(self._pause_s())
             raise
         if self.sick:
-            _log.warning("system is well again", system=self._system, failures=self._failures)
+            _log.warning("system is well again", system=self.system, failures=self._failures)
         self._known += 1
         self._failures = 0
         self._well.set()
+        metrics.SICK.labels(self.system).set(0)
         return result
 
     def _pause_s(self) -> float:

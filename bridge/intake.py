@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from bridge import metrics
 from bridge.contract.inbound import Rejected
 from bridge.crash_points import crash_point
 from bridge.frames import Body
@@ -79,6 +80,7 @@ class Intake(ABC):
             crash_point("bridge.rejection-announced")
             lane.reject(tag)
             crash_point("bridge.message-rejected")
+            metrics.REJECTED.labels(rejection.code).inc()
         except HeldTooLong as error:
             lane.abort(f"a rejection was {error}")
         except LaneClosed as error:

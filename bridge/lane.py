@@ -17,6 +17,8 @@ from typing import Final
 from pamqp import commands
 from pamqp.base import Frame
 
+from bridge import metrics
+from bridge.ages import Ages
 from bridge.amqp_address import AmqpAddress
 from bridge.amqp_connection import AmqpConnection, LaneClosed
 from bridge.envelope import Properties
@@ -81,6 +83,7 @@ class Lane:
         self._unsaid: set[int] = set()
         """Settled by an acknowledgement that the broker has not been sent yet."""
         self._saying: asyncio.TimerHandle | None = None
+        self._ages = Ages()
 
     @classmethod
     async def open(
@@ -132,6 +135,12 @@ class Lane:
         """Nothing can be settled any more."""
         return self._connection.closed is not None
 
+    def in_hand(self) -> tuple[int, float]:
+        """How many messages are not settled, and for how many seconds the oldest of them."""
+        count = self._taken - (self._settled_below - 1) - len(self._settled)
+        now_s = asyncio.get_running_loop().time()
+        return count, self._ages.oldest_s(self._settled_below, now_s) if count else 0.0
+
     async def wait_closed(self) -> LaneClosed:
         """Until the lane is gone; returns why."""
         return await self._connection.wait_gone()
@@ -172,6 +181,7 @@ class Lane:
         """
         question = commands.Queue.Declare(queue=self._queue, passive=True)
         answer = await self._connection.ask(question, commands.Queue.DeclareOk)
+        metrics.QUEUE_MESSAGES.labels(self._queue).set(answer.message_count or 0)
         return Seen(
             waiting=answer.message_count or 0,
             consumers=answer.consumer_count or 0,
@@ -234,6 +244,7 @@ class Lane:
 
     def _on_message(self, deliver: Begin, size: int, found: commands.Basic.Properties) -> Body:
         self._taken += 1
+        self._ages.came(self._taken, self._connection.now_s)
         if isinstance(deliver, commands.Basic.GetOk):
             if not self._connection.answer(deliver):
                 raise FrameError("a message that nobody asked for")

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from bridge import metrics
 from bridge.amqp_address import AmqpAddress
 from bridge.frames import Body
 from bridge.hold import Breaker
@@ -72,6 +73,11 @@ class Lanes:
         """Those that are open now."""
         return [lane for lane in self._open.values() if not lane.closed]
 
+    @property
+    def wanted(self) -> int:
+        """How many there should be."""
+        return len(self._names)
+
     def give_up(self, reason: str) -> None:
         """Cut all lanes, and open none before `resume`."""
         self._may_open.clear()
@@ -107,6 +113,7 @@ class Lanes:
                 began = asyncio.get_running_loop().time()
                 why = await lane.wait_closed()
                 del self._open[name]
+                metrics.LANES_CLOSED.labels(self.queue).inc()
                 if asyncio.get_running_loop().time() - began > STEADY_S:
                     pause_s = PAUSE_FIRST_S
                 _log.warning("lane closed", lane=name, reason=str(why), code=why.code, again_in_s=round(pause_s, 1))

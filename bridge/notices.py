@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from pydantic import SecretStr
 
+from bridge import metrics
 from bridge.contract.outbound import CLOUDEVENT_CONTENT_TYPE, CloudEvent
 from bridge.topology import OUTBOUND_EXCHANGE
 
@@ -86,7 +87,8 @@ class Notices:
                 if queue is not None
                 else await self._channel.get_exchange(OUTBOUND_EXCHANGE, ensure=False)
             )
-            await exchange.publish(message, queue or routing_key, mandatory=True, timeout=CONFIRM_TIMEOUT_S)
+            with metrics.NOTICE_SECONDS.time():
+                await exchange.publish(message, queue or routing_key, mandatory=True, timeout=CONFIRM_TIMEOUT_S)
         except PublishError:
             return False
         except (AMQPError, DeliveryError, OSError, TimeoutError) as error:

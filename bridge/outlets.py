@@ -35,6 +35,11 @@ class Outlets:
         self._instance = instance
         self._hold_max_s = hold_max_s
 
+    @property
+    def sick(self) -> list[str]:
+        """Systems that fail."""
+        return [each.system for each in (self.storage, self._kafka, self._outbound) if each.sick]
+
     def hold(self, since: float | None = None) -> Hold:
         """For what was delivered now, or at another moment of the event loop's clock."""
         return Hold(self._hold_max_s, since)

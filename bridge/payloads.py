@@ -11,9 +11,11 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 import structlog
 
+from bridge import metrics
 from bridge.contract.events import PayloadsStaged
 from bridge.contract.inbound import SMALL_PAYLOAD_BYTES, PayloadMessage, Rejected
 from bridge.crash_points import crash_point
@@ -32,6 +34,7 @@ from bridge.settings import BridgeSettings
 from bridge.staging import stage_payload, wrong_digest
 
 _log = structlog.get_logger()
+LARGE: Final = "large"
 
 
 class PayloadIntake(Intake):
@@ -74,7 +77,8 @@ class PayloadIntake(Intake):
         hold = self._outlets.hold()
         received = datetime.now(UTC)
         try:
-            staged = await stage_payload(partial(self._outlets.stage_block, hold), message, body)
+            with metrics.STAGE_SECONDS.labels(LARGE).time():
+                staged = await stage_payload(partial(self._outlets.stage_block, hold), message, body)
             if isinstance(staged, Rejected):
                 await self._refuse(queue, incoming, staged, body.end)
                 return
@@ -83,6 +87,8 @@ class PayloadIntake(Intake):
             crash_point("bridge.payload-published")
             incoming.lane.ack([incoming.tag])
             crash_point("bridge.payload-acked")
+            metrics.PAYLOADS.labels(LARGE).inc()
+            metrics.PAYLOAD_BYTES.labels(LARGE).inc(message.size)
         except HeldTooLong as error:
             incoming.lane.abort(f"{message.transaction} was {error}")
         except LaneClosed as error:

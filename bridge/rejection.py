@@ -31,6 +31,7 @@ class Rejection(msgspec.Struct, frozen=True):
 
     event: CloudEvent
     routing_key: str
+    code: str
 
 
 def rejection(refused: Refused, instance: str) -> Rejection:
@@ -76,7 +77,7 @@ def rejection(refused: Refused, instance: str) -> Rejection:
         subject=transaction,
         correlationid=transaction,
     )
-    return Rejection(event, f"message.rejected.{rejected.code}")
+    return Rejection(event, f"message.rejected.{rejected.code}", str(rejected.code))
 
 
 def _shown(text: str | None) -> str | None:

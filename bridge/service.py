@@ -12,14 +12,16 @@ from typing import Any, Final
 import structlog
 from mode import Service
 
-from bridge import topology
+from bridge import metrics, topology
 from bridge.amqp_address import AmqpAddress
 from bridge.azure_blobs import AzureBlobs
 from bridge.broker_check import check_broker
 from bridge.crash_points import crash_point
 from bridge.decoding import decode_whatever_comes
+from bridge.exposition import Exposition
 from bridge.facts import Facts
 from bridge.headers import HeaderIntake
+from bridge.health import Health
 from bridge.intake import Intake
 from bridge.lane import LaneClosed
 from bridge.lanes import Lanes
@@ -47,6 +49,8 @@ class Bridge(Service):
         self._intakes: list[Intake] = []
         self._lanes: list[Lanes] = []
         self._watermarks: Watermarks | None = None
+        self._outlets: Outlets | None = None
+        self._consuming = False
 
     async def on_start(self) -> None:
         """Connect to all three systems, then begin to consume."""
@@ -57,12 +61,19 @@ class Bridge(Service):
         blobs = await self.add_async_context(AzureBlobs(settings))
         facts = await self.add_async_context(Facts(settings))
         notices = await self.add_async_context(Notices(settings.amqp_url, f"brh bridge {self._name} (notices)"))
-        outlets = Outlets(blobs, facts, notices, instance=settings.instance, hold_max_s=settings.hold_max_s)
+        self._outlets = outlets = Outlets(
+            blobs, facts, notices, instance=settings.instance, hold_max_s=settings.hold_max_s
+        )
         memory = Memory(settings.memory_mb * MIB)
+        metrics.MEMORY_LIMIT_BYTES.set(memory.limit_bytes)
+        metrics.MEMORY_BYTES.set_function(lambda: memory.held_bytes)
         memory.touch(settings.lanes * settings.blocks_in_flight * sub_block_bytes(1))
         watermarks = self._watermarks = Watermarks(
             facts, self._name, settings, unheard_max_s=longest_s, crash=self._broken
         )
+        metrics.HEARD_SECONDS.set_function(lambda: asyncio.get_running_loop().time() - watermarks.heard_s)
+        exposition = Exposition(metrics.Kind.BRIDGE, self._look)
+        await self.add_async_context(Health(settings.bridge_bind, self._unready, exposition))
         # Before anything is consumed: a bridge that nobody knows of answers for nothing.
         await watermarks.start()
         _log.info("bridge begins to consume", bridge=self._name)
@@ -74,6 +85,7 @@ class Bridge(Service):
             except (LaneClosed, OSError) as error:
                 raise SettingsError(f"queue {lanes.queue} cannot be consumed ({error}): run `brh setup`") from error
         self.add_future(check_broker(settings.rabbitmq_management_url))  # whoever does not answer must not delay us
+        self._consuming = True
         _log.info("bridge is consuming", lanes=settings.lanes, memory_mb=settings.memory_mb)
 
     def _consumers(
@@ -103,6 +115,7 @@ class Bridge(Service):
 
     async def on_stop(self) -> None:
         """Take nothing new, finish what is in hand, then let go."""
+        self._consuming = False
         for lanes in self._lanes:
             lanes.drain()
         await asyncio.gather(*(intake.finish(DRAIN_MAX_S) for intake in self._intakes))
@@ -111,6 +124,24 @@ class Bridge(Service):
             await lanes.stop()
         if self._watermarks is not None:
             await self._watermarks.stop()
+
+    def _unready(self) -> str:
+        """What keeps us from consuming; empty when nothing does."""
+        if not self._consuming:
+            return "it is starting, or ending"
+        if self._watermarks is not None and self._watermarks.lost:
+            return "Kafka has not heard its watermarks for too long"
+        if self._outlets is not None and (sick := self._outlets.sick):
+            return f"it holds deliveries, because {' and '.join(sick)} failed"
+        closed = [lanes.queue for lanes in self._lanes if len(lanes.open) < lanes.wanted]
+        return f"lanes are closed: {', '.join(closed)}" if closed else ""
+
+    def _look(self) -> None:
+        for lanes in self._lanes:
+            hands = [lane.in_hand() for lane in lanes.open]
+            metrics.LANES_OPEN.labels(lanes.queue).set(len(hands))
+            metrics.UNSETTLED.labels(lanes.queue).set(sum(count for count, _ in hands))
+            metrics.UNSETTLED_SECONDS.labels(lanes.queue).set(max((age_s for _, age_s in hands), default=0.0))
 
     def _broken(self, error: Exception) -> None:
         _log.error("bridge ends", exc_info=error)

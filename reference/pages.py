@@ -11,9 +11,8 @@ import yaml
 
 from reference.asyncapi import asyncapi
 from reference.cli import page as cli
-from reference.codes import codes_page
+from reference.metrics import page as metrics
 from reference.schemas import schemas
-from reference.settings import settings_page
 from streams.openapi import openapi
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -44,11 +43,11 @@ def _openapi() -> dict[str, str]:
     return {"openapi.json": json.dumps(openapi(), indent=2) + "\n"}
 
 
-def _tables() -> dict[str, str]:
-    return {"settings.md": settings_page(), "codes.md": codes_page()}
+def _metrics() -> dict[str, str]:
+    return {"metrics.md": metrics()}
 
 
-_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli, _tables)
+_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli, _metrics)
 
 
 def pages() -> dict[str, str]:

@@ -9,16 +9,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
+from bridge.binds import checked, host_and_port, is_loopback
 from bridge.settings import BaseGroup
 
 _TOKEN = re.compile(r"[!-~]{1,512}")
 _TOKENS = ("api_read_token", "api_operate_token")
-
-
-def host_and_port(bind: str) -> tuple[str, int]:
-    """The two halves of a bind address; an IPv6 address without its brackets."""
-    host, _, port = bind.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def url_of(host: str, port: int) -> str:
@@ -26,36 +21,15 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _bind(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError("must be HOST:PORT")
-    return text
-
-
-def _loopback_bind(text: str) -> str:
-    if not is_loopback(host_and_port(_bind(text))[0]):
-        raise ValueError("must be a loopback address: there is no access control here")
-    return text
-
-
 def _api_bind(text: str, others: ValidationInfo) -> str:
     # A token that is wrong itself is not among the others, and is told by its own error.
     without = all(name in others.data and others.data[name] is None for name in _TOKENS)
-    if without and not is_loopback(host_and_port(_bind(text))[0]):
+    if without and not is_loopback(host_and_port(checked(text))[0]):
         raise ValueError(
             "must be a loopback address while neither BRH_API_READ_TOKEN nor BRH_API_OPERATE_TOKEN is set: "
             "whoever reaches the port may do everything"
         )
-    return _bind(text)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can be meant."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return checked(text)
 
 
 def _is_every_address(host: str) -> bool:
@@ -75,7 +49,6 @@ def _token(token: SecretStr | None) -> SecretStr | None:
 
 
 Token = Annotated[SecretStr | None, AfterValidator(_token)]
-LoopbackBind = Annotated[str, AfterValidator(_loopback_bind)]
 
 
 class ApiTokens(BaseGroup):
@@ -91,8 +64,6 @@ class ApiSettings(ApiTokens):
     """The interface of a tracker."""
 
     api_bind: Annotated[str, AfterValidator(_api_bind)] = "127.0.0.1:6066"
-    """HOST:PORT of API and pages. Without tokens a loopback address, because whoever reaches the port may then do
-    everything."""
     api_advertised_host: str = Field("", pattern=r"^[A-Za-z0-9.:_-]{0,253}$")
     """Name or address under which the other trackers reach this one. Empty: the host of `api_bind`, or this machine's
     own name where that is all addresses."""

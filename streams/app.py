@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
+from bridge import metrics
 from bridge.contract import events
 from bridge.crash_points import crash_point
 from bridge.settings import SettingsError, load
 from streams import api
 from streams.assemble import Assembler
 from streams.hardened import HardenedApp, drop_ghosts
+from streams.measured import TrackerLook, serve_metrics
 from streams.parking import Origin, park
 from streams.record import Record, moment
 from streams.routing import NotReady
@@ -75,11 +77,13 @@ class _TopicsOutbox:
             log.error("an effect of %s has %d bytes and is not asked for", effect.transaction, len(value))
             return
         deliveries_topic.send_soon(key=key, value=value, partition=partition)
+        metrics.EFFECTS.labels(type(effect).__name__).inc()
         crash_point("tracker.effect-sent")
 
     def park(self, record: Record, reason: str) -> None:
         park(parked_topic, Origin(topics.events, record.partition, record.offset), record.key, record.value, reason)
         crash_point("tracker.record-parked")
+        metrics.PARKED.inc()
 
 
 def owned_partitions() -> Set[int]:
@@ -114,7 +118,9 @@ async def assemble(stream: Any) -> None:
     async for event in stream.events():
         message = event.message
         crash_point("tracker.record-read")
-        assembler.take(Record(message.partition, message.offset, moment(message.timestamp), message.key, message.value))
+        with metrics.EVENT_SECONDS.time():
+            record = Record(message.partition, message.offset, moment(message.timestamp), message.key, message.value)
+            assembler.take(record)
         crash_point("tracker.record-taken")
 
 
@@ -145,4 +151,6 @@ async def publish_command(command: events.Command) -> None:
     crash_point("tracker.command-published")
 
 
+look = TrackerLook(app, topics.events, owned_partitions, assembler.partition, lambda: assembler.late)
+serve_metrics(app, metrics.Kind.TRACKER, look)
 api.mount(app, transactions, topics, assembler, publish_command, settings)

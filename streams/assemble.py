@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from bridge import metrics
 from bridge.contract import events
 from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, Tick, Watermark
 from bridge.contract.inbound import is_transaction_id
@@ -95,6 +96,7 @@ class Assembler:
         except msgspec.DecodeError as error:
             self._outbox.park(record, str(error))
             return
+        metrics.EVENTS.labels(type(event).__name__).inc()
         if isinstance(event, Tick):
             self._tick(owned, record)
         elif isinstance(event, Watermark):

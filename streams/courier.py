@@ -9,6 +9,7 @@ same bytes.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -16,9 +17,10 @@ from typing import Final, TypeVar, assert_never
 
 import structlog
 
+from bridge import metrics
 from bridge.blobs import BlobChanged, Blobs, BlobsError, BlobsRefused
 from bridge.contract.events import Delivered, DeliveryRefused, Told
-from bridge.contract.outbound import Problem, SeriesResult, Stage, rfc3339
+from bridge.contract.outbound import Outcome, Problem, SeriesResult, Stage, from_rfc3339, rfc3339
 from bridge.contract.outbound import Told as ToldRecord
 from bridge.crash_points import crash_point
 from bridge.notices import NoticesUnavailable
@@ -70,10 +72,15 @@ class Courier:
         if key in self._in_hand:
             return None
         self._in_hand.add(key)
+        began_s, result = time.perf_counter(), "failed"
         try:
-            return await self._attempt(transaction, effect, work)
+            with metrics.IN_FLIGHT.track_inprogress():
+                answer = await self._attempt(transaction, effect, work)
+            result = type(answer).__name__
+            return answer
         finally:
             self._in_hand.remove(key)
+            metrics.ATTEMPT_SECONDS.labels(result).observe(time.perf_counter() - began_s)
 
     async def _attempt(
         self, transaction: str, effect: str, work: Callable[[], Awaitable[_Answer]]
@@ -96,6 +103,7 @@ class Courier:
             detail = f"The attempt took longer than {limit_s:g} s."
             problem = _problem("delivery-timeout", "A delivery took too long", detail, "assemble")
         crash_point("delivery.refused")
+        metrics.REFUSED.labels(problem.code).inc()
         _log.warning("delivery refused", transaction=transaction, code=problem.code, detail=problem.detail)
         return DeliveryRefused(transaction, effect, problem, unclear)
 
@@ -155,6 +163,7 @@ class Courier:
         if told is None:
             told = await mark_told(self._blobs, outcome.transaction_id, await self._tell(decided))
             crash_point("delivery.told-marked")
+            _count(outcome)
         return delivered(decided, told)
 
     async def _tell(self, decided: Decided) -> ToldRecord:
@@ -171,6 +180,15 @@ class Courier:
 def leaves_garbage(decided: Decided) -> bool:
     """Whether more may have been staged or committed than the outcome lists."""
     return decided.outcome.outcome != "Completed" or decided.outcome.partial or decided.audience.orphans
+
+
+def _count(outcome: Outcome) -> None:
+    kind, code = metrics.bounded(outcome.transaction_type), outcome.problem.code if outcome.problem else ""
+    metrics.OUTCOMES.labels(kind, outcome.outcome, code).inc()
+    decided = from_rfc3339(outcome.timestamps.completed)
+    created = from_rfc3339(outcome.timestamps.created or outcome.timestamps.completed)
+    metrics.DECIDED_SECONDS.labels(kind).observe((decided - created).total_seconds())
+    metrics.TOLD_SECONDS.observe((datetime.now(UTC) - decided).total_seconds())
 
 
 def _problem(code: str, title: str, detail: str, stage: Stage) -> Problem:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from faust.types.tuples import TP
 
+from bridge import metrics
 from bridge.azure_blobs import AzureBlobs
 from bridge.contract import events
 from bridge.contract.outbound import CloudEvent
@@ -20,6 +21,7 @@ from bridge.notices import Notices
 from bridge.settings import SettingsError, load
 from streams.courier import Courier
 from streams.hardened import EXIT_AGENT, HardenedApp, end_process
+from streams.measured import look_at_partitions, serve_metrics
 from streams.parking import Origin, park
 from streams.post import Post
 from streams.settings import DeliverySettings
@@ -52,6 +54,9 @@ window = Window(
 )
 
 
+serve_metrics(app, metrics.Kind.DELIVERY, lambda: look_at_partitions(app, topics.deliveries))
+
+
 @app.on_partitions_revoked.connect
 async def _forget(*_: Any, **__: Any) -> None:
     window.forget()
@@ -75,6 +80,7 @@ async def _carry_out(courier: Courier, message: Any) -> None:
         origin = Origin(message.topic, message.partition, message.offset)
         await park(parked_topic, origin, message.key, message.value, str(error))
         crash_point("delivery.record-parked")
+        metrics.PARKED.inc()
         return
     crash_point("delivery.effect-read")
     answer = await courier.carry_out(effect)

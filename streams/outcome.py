@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from bridge import metrics
 from bridge.blobs import Blobs, Exists
 from bridge.contract.events import Delivered
 from bridge.contract.inbound import Trace
@@ -86,6 +87,7 @@ async def write_outcome(
     crash_point("delivery.outcome-written")
     if not isinstance(written, Exists):
         return Decided(outcome, written.etag, audience)
+    metrics.RACES_LOST.inc()
     decided = await find_outcome(blobs, effect.transaction)
     if decided is None:
         raise RuntimeError(f"{name} was there and is gone: something outside removes outcomes")

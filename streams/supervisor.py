@@ -51,7 +51,8 @@ def children(bridges: int, trackers: int, deliveries: int, env: Mapping[str, str
     faust = (sys.executable, "-m", "faust", "--loglevel", "info")
     made = []
     for number in range(1, bridges + 1):
-        own = {"BRH_BRIDGE_ID": f"{worker}-bridge-{number}"}
+        bind = _bind(env.get("BRH_BRIDGE_BIND", "127.0.0.1:6068"), number)
+        own = {"BRH_BRIDGE_ID": f"{worker}-bridge-{number}", "BRH_BRIDGE_BIND": bind}
         made.append(Child(f"bridge-{number}", (sys.executable, "-m", "bridge"), {**env, **own}))
     for number in range(1, trackers + 1):
         bind = _bind(env.get("BRH_API_BIND", "127.0.0.1:6066"), number)

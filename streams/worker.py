@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import faust
 
+from bridge.binds import host_and_port
 from bridge.logs import configure_logs
-from streams.api_settings import host_and_port, url_of
+from streams.api_settings import url_of
 from streams.hardened import Limits
 from streams.settings import WorkerSettings
 from streams.topics import RECORD_MAX_BYTES

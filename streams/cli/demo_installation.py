@@ -36,6 +36,7 @@ class Installation:
             "BRH_WORKER_ID": "demo",
             "BRH_API_BIND": bind,
             "BRH_DELIVERY_BIND": _free_bind(6067),
+            "BRH_BRIDGE_BIND": _free_bind(6068),
             # What is killed should not be missed for long, and a demo has no load that would need more patience.
             "BRH_SESSION_TIMEOUT_S": "6",
         }

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from yarl import URL
 
-from streams.api_settings import is_loopback
+from bridge.binds import is_loopback
 from streams.doctor.check import Check, fail, ok, warn
 from streams.settings import ClientSettings
 

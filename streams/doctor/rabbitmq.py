@@ -14,12 +14,12 @@ from yarl import URL
 
 from bridge.amqp_address import AmqpAddress
 from bridge.amqp_connection import LaneClosed
+from bridge.binds import is_loopback
 from bridge.broker_check import SEND_TIMEOUT_MIN_S, short_send_timeouts
 from bridge.layout import MIB
 from bridge.publishing import NotTaken, Publishing
 from bridge.settings import AmqpSettings, BridgeSettings
 from bridge.topology import CONSUMED, INBOUND_EXCHANGE, QUEUES
-from streams.api_settings import is_loopback
 from streams.doctor.check import Check, fail, joined, ok, warn
 
 ANSWER_TIMEOUT_S: Final = 10.0

@@ -36,6 +36,7 @@ again.
 
 from streams.hardened.app import HardenedApp, drop_ghosts
 from streams.hardened.ends import EXIT_AGENT, EXIT_FENCE, EXIT_FROZEN, EXIT_SEND, EXIT_STALLED, end_process
+from streams.hardened.lag import lags
 from streams.hardened.limits import Limits
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "Limits",
     "drop_ghosts",
     "end_process",
+    "lags",
 ]

@@ -24,7 +24,7 @@ KINDS: Final = ("bridge", "tracker", "delivery")
 READY: Final = {"bridge": "bridge is consuming", "tracker": "Worker ready", "delivery": "Worker ready"}
 """What a process prints when it has come up."""
 READY_S: Final = 90.0
-BINDS: Final = {"tracker": "BRH_API_BIND", "delivery": "BRH_DELIVERY_BIND"}
+BINDS: Final = {"bridge": "BRH_BRIDGE_BIND", "tracker": "BRH_API_BIND", "delivery": "BRH_DELIVERY_BIND"}
 
 HASTY_TYPES: Final = """
 [default]

@@ -67,6 +67,10 @@ class SimConnection:
         self._reply = self._loop.create_future()
         return await self._reply
 
+    @property
+    def now_s(self) -> float:
+        return self._loop.time()
+
     def send(self, *methods: Any) -> None:
         if self._why is not None:
             raise self._why

@@ -24,7 +24,7 @@ from bridge.service import Bridge
 from bridge.settings import BridgeSettings
 from tests.support.azure import behind
 from tests.support.fault_proxy import FaultProxy
-from tests.support.world import World
+from tests.support.world import World, free_port
 
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 0.5
@@ -67,7 +67,7 @@ class InnerBridge:
 
 def settings_of(world: World, **changes: Any) -> BridgeSettings:
     found = {name.removeprefix("BRH_").lower(): value for name, value in world.env.items()}
-    return BridgeSettings(**{**found, **changes})
+    return BridgeSettings(**{**found, "bridge_bind": f"127.0.0.1:{free_port()}", **changes})
 
 
 @asynccontextmanager

@@ -84,6 +84,7 @@ class World:
             "BRH_REDRIVE_INTERVAL_S": "5",
             "BRH_API_BIND": self.api.removeprefix("http://"),
             "BRH_DELIVERY_BIND": f"127.0.0.1:{free_port()}",
+            "BRH_BRIDGE_BIND": f"127.0.0.1:{free_port()}",
             "BRH_API_URL": self.api,
             **(env or {}),
         }

@@ -1,0 +1,49 @@
+"""Each request to blob storage, counted where it leaves the process: what the SDK repeats counts again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from azure.core.pipeline.transport import AioHttpTransport
+from yarl import URL
+
+from bridge.metrics import STORAGE_REQUESTS, STORAGE_SECONDS
+
+NO_ANSWER: Final = "0"
+
+_OPERATIONS: Final = {
+    ("PUT", "block"): "put-block",
+    ("PUT", "blocklist"): "put-block-list",
+    ("GET", "blocklist"): "get-block-list",
+    ("PUT", ""): "put-blob",
+    ("GET", ""): "get-blob",
+    ("HEAD", ""): "get-properties",
+    ("DELETE", ""): "delete-blob",
+    ("GET", "list"): "list-blobs",
+}
+"""By method and what the query names; the rest is `other`."""
+
+
+class CountedTransport(AioHttpTransport):  # type: ignore[misc]  # azure.core hides its type behind __getattr__
+    """The SDK's transport, and two metrics."""
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        """One attempt."""
+        operation = operation_of(request.method, request.url)
+        began_s, status = time.perf_counter(), NO_ANSWER
+        try:
+            answer = await super().send(request, **options)
+            status = str(answer.status_code)
+            return answer
+        finally:
+            STORAGE_REQUESTS.labels(operation, status).inc()
+            STORAGE_SECONDS.labels(operation).observe(time.perf_counter() - began_s)
+
+
+def operation_of(method: str, url: str) -> str:
+    """What is asked for, as Azure's documentation calls it."""
+    query = URL(url, encoded=True).query
+    if query.get("restype") == "container" and "comp" not in query:
+        return "create-container" if method == "PUT" else "get-properties"
+    return _OPERATIONS.get((method, query.get("comp", "")), "other")

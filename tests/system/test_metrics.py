@@ -1,0 +1,116 @@
+"""What the processes of a real installation count, against what was done to it."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bridge.metrics import CATALOGUE, Kind
+from bridge.topology import INBOUND_EXCHANGE, PAYLOADS, SMALL_PAYLOADS
+from tests.support.hasty import hasty_world
+from tests.support.outside import Chunks, publish
+from tests.support.world import World, until
+
+KIB, MIB = 1 << 10, 1 << 20
+BINDS = {Kind.BRIDGE: "BRH_BRIDGE_BIND", Kind.TRACKER: "BRH_API_BIND", Kind.DELIVERY: "BRH_DELIVERY_BIND"}
+
+
+class Scraped:
+    """The metrics of one process, at one moment."""
+
+    def __init__(self, world: World, kind: Kind) -> None:
+        request = urllib.request.Request(f"http://{world.env[BINDS[kind]]}/metrics", headers=world.access)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            text = answer.read().decode()
+        self.names = {family.name for family in text_string_to_metric_families(text)}
+        self._samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The sum of all samples with these labels among theirs."""
+        found = [each for each in self._samples if each.name == name and labels.items() <= each.labels.items()]
+        return sum(each.value for each in found)
+
+
+async def send_refused(world: World) -> None:
+    """A payload that names no series."""
+    async with await aio_pika.connect(world.amqp_url) as connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(INBOUND_EXCHANGE, ensure=False)
+        message = aio_pika.Message(b"x", type="brh.payload.v1", correlation_id="T", delivery_mode=2)
+        await exchange.publish(message, "small.none", mandatory=True)
+
+
+@pytest.fixture
+def counting_world(stack_env: dict[str, str], tmp_path: Path) -> Iterator[World]:
+    """One of each kind, with nothing counted yet, and watermarks that come soon."""
+    world = hasty_world(stack_env, tmp_path, "")
+    world.start()
+    yield world
+    world.stop()
+
+
+def test_processes_count_what_they_do(counting_world: World) -> None:
+    world = counting_world
+    name = f"T{uuid4().hex}"
+    sizes = [3 * MIB, 300 * KIB]
+    series = {"big": Chunks("big", sizes), "tiny": Chunks("tiny", [100] * 40)}
+    asyncio.run(publish(world, name, series, transaction_type="valuation"))
+    world.wait_state(name, ["Completed"])
+    asyncio.run(send_refused(world))
+
+    refused = until(lambda: Scraped(world, Kind.BRIDGE)("brh_intake_rejected_total"), 30, "the refusal is counted")
+    assert refused == 1
+    bridge = Scraped(world, Kind.BRIDGE)
+    assert bridge("brh_intake_payloads_total", size_class="large") == 2
+    assert bridge("brh_intake_payload_bytes_total", size_class="large") == sum(sizes)
+    assert bridge("brh_intake_payloads_total", size_class="small") == 40
+    assert bridge("brh_intake_payload_bytes_total", size_class="small") == 4_000
+    assert bridge("brh_intake_headers_total") == 1
+    assert bridge("brh_intake_rejected_total", code="bad-series-type") == 1
+    assert bridge("brh_intake_run_payloads_sum") == 40
+    assert bridge("brh_intake_stage_seconds_count", size_class="large") == 2
+    assert bridge("brh_intake_fact_seconds_count") >= 3
+    assert bridge("brh_storage_requests_total", operation="put-block", status="201") >= 3
+    assert bridge("brh_lanes_open", queue=PAYLOADS) == 4
+    assert bridge("brh_lanes_unsettled") == bridge("brh_memory_held_bytes") == bridge("brh_system_sick") == 0
+    assert bridge("brh_memory_limit_bytes") == 128 * MIB
+    assert bridge("brh_queue_messages", queue=SMALL_PAYLOADS) == 0
+    assert 0 <= bridge("brh_watermark_said_seconds") < 60
+
+    tracker = Scraped(world, Kind.TRACKER)
+    assert tracker("brh_transactions", state="Completed") == 1
+    assert tracker("brh_events_total", kind="PayloadsStaged") >= 3
+    assert tracker("brh_effects_total", kind="Deliver") >= 1
+    assert tracker("brh_partitions") == world.topics.partitions
+    assert tracker("brh_recovering") == tracker("brh_records_parked_total") == 0
+    assert tracker("brh_table_rows", table="transactions") == 1
+    until(lambda: Scraped(world, Kind.TRACKER)("brh_watermark_age_seconds") > 0, 30, "watermarks have an age")
+
+    delivery = Scraped(world, Kind.DELIVERY)
+    told = {"transaction_type": "valuation", "outcome": "Completed", "code": ""}
+    assert delivery("brh_outcomes_total", **told) == delivery("brh_outcomes_total") == 1
+    assert delivery("brh_transaction_decided_seconds_count", transaction_type="valuation") == 1
+    assert delivery("brh_transaction_told_seconds_count") == 1
+    assert delivery("brh_delivery_attempt_seconds_count", result="Delivered") == 1
+    assert delivery("brh_storage_requests_total", operation="put-block-list", status="201") == 2
+    assert delivery("brh_notice_seconds_count") >= 1
+    assert delivery("brh_deliveries_in_flight") == 0
+
+    for kind, scraped in ((Kind.BRIDGE, bridge), (Kind.TRACKER, tracker), (Kind.DELIVERY, delivery)):
+        catalogued = {each.name.removesuffix("_total") for each in CATALOGUE if kind in each.kinds}
+        assert catalogued <= scraped.names
+
+
+def test_a_bridge_says_when_it_is_ready(world: World) -> None:
+    base = f"http://{world.env['BRH_BRIDGE_BIND']}"
+    for path in ("livez", "readyz", "version"):
+        with urllib.request.urlopen(f"{base}/{path}", timeout=10) as answer:
+            assert answer.status == 200
