@@ -19,7 +19,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "tables/missing.py": ("test_waiting", "test_projection", "test_limits", "test_explain"),
     "tables/ordinals.py": ("test_ordinals", "test_commit"),
     "tables/plan.py": ("test_rules", "test_completing", "test_waiting", "test_limits", "test_commit"),
-    "tables/policies.py": ("test_waiting", "test_types_file"),
+    "tables/policies.py": ("test_waiting",),
     "tables/projection.py": ("test_projection",),
     "tables/receipts.py": ("test_receipts", "test_assemble", "test_host_time"),
     "tables/rules.py": (*_FACTS, "test_limits", "test_lifecycle"),

@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / ".brh" / "mutants"
 """Of the environment with mutmut, and of the copies."""
 MUTMUT: Final = FOLDER / "bin" / "mutmut"
-_COPIED: Final = ("bridge", "tables", "streams", "docs", "tests/rules", "tests/support", "tests/conftest.py")
+_COPIED: Final = ("bridge", "tables", "streams", "docs", "ops", "tests/rules", "tests/support", "tests/conftest.py")
 _STAMP: Final = "made-of"
 _KILLED: Final = {1, 3, 36, 24, -24, 152, 255, -9, -11}
 """Exit codes of mutmut's children: a test failed or broke, or ran out of its time, which is long."""
@@ -96,7 +96,7 @@ def _prepared(module: str) -> Path:
     settings = {
         "source_paths": ["bridge", "tables", "streams"],
         "only_mutate": [module],
-        "also_copy": ["docs"],
+        "also_copy": ["docs", "ops"],
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "tests.mutants.nodeid"],
         "pytest_add_cli_args_test_selection": _tests(module),
         "use_git_change_detection": False,
