@@ -1,6 +1,6 @@
 # Everything a developer does, in one word each. `make setup` is idempotent; the others call it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow crash sim chaos teeth mutants check bench lock lock-check lock-stack clean
+.PHONY: help setup demo test test-slow crash sim chaos teeth mutants check bench docs lock lock-check lock-stack clean
 bin := .venv/bin
 
 help:  ## Say what there is
@@ -40,6 +40,10 @@ mutants: setup  ## Count the mistakes that the pure tests notice, with ARGS="tab
 
 bench: setup  ## Measure, and write docs/performance.md (five rounds of a quarter of an hour, on a quiet machine)
 	@$(bin)/python -m benchmarks $(ARGS)
+
+docs: setup  ## Write what follows from the code into docs, and build the site into .brh/site
+	@$(bin)/python -m reference
+	@$(bin)/zensical build --clean --strict
 
 check: setup lock-check  ## Format, lint, types, layers, dependencies, locks
 	$(bin)/ruff format --check .
