@@ -41,6 +41,7 @@ class AmqpSettings(BaseGroup):
     """RabbitMQ."""
 
     amqp_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+    """Broker, user, password and virtual host; `amqps` for TLS."""
     rabbitmq_management_url: SecretStr | None = None
     """Its management API, with user and password; only asked whether the broker's limits suit large messages."""
 
@@ -49,6 +50,7 @@ class KafkaSettings(BaseGroup):
     """Kafka."""
 
     kafka_bootstrap: str = "127.0.0.1:9092"
+    """HOST:PORT of one or more brokers, separated by commas."""
     partitions: int = Field(64, ge=1, le=1_024)
     """Of each topic; fixed for the life of an installation, because it decides who owns a transaction."""
     replication_factor: int = Field(1, ge=1, le=9)
@@ -70,8 +72,11 @@ class BlobSettings(BaseGroup):
     """Azure Blob Storage: either a connection string (emulator, development) or an account and its own identity."""
 
     blob_connection_string: SecretStr | None = None
+    """Account and key; for the emulator and for development."""
     blob_account_url: str | None = None
+    """The account's blob endpoint, entered with the process's own identity (DefaultAzureCredential)."""
     blob_container: str = Field("results", pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")
+    """Where results are; one for each installation."""
     blob_api_version: str = "2026-06-06"
     """Pinned: the client's own default may be newer than what a region or the emulator has."""
 

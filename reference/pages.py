@@ -11,8 +11,10 @@ import yaml
 
 from reference.asyncapi import asyncapi
 from reference.cli import page as cli
+from reference.codes import codes_page
 from reference.metrics import page as metrics
 from reference.schemas import schemas
+from reference.settings import settings_page
 from streams.openapi import openapi
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -47,7 +49,11 @@ def _metrics() -> dict[str, str]:
     return {"metrics.md": metrics()}
 
 
-_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli, _metrics)
+def _tables() -> dict[str, str]:
+    return {"settings.md": settings_page(), "codes.md": codes_page()}
+
+
+_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli, _metrics, _tables)
 
 
 def pages() -> dict[str, str]:

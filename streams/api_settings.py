@@ -64,6 +64,8 @@ class ApiSettings(ApiTokens):
     """The interface of a tracker."""
 
     api_bind: Annotated[str, AfterValidator(_api_bind)] = "127.0.0.1:6066"
+    """HOST:PORT of API and pages. Without tokens a loopback address, because whoever reaches the port may then do
+    everything."""
     api_advertised_host: str = Field("", pattern=r"^[A-Za-z0-9.:_-]{0,253}$")
     """Name or address under which the other trackers reach this one. Empty: the host of `api_bind`, or this machine's
     own name where that is all addresses."""

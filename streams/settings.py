@@ -25,6 +25,7 @@ it would open the transaction again."""
 
 
 def _retention(seconds: float) -> float:
+    """0, which is never, or at least 15 days."""
     if seconds and seconds < RESULT_RETENTION_MIN_S:
         raise ValueError(
             f"must be 0, which is never, or at least {RESULT_RETENTION_MIN_S:.0f} (15 days): events are kept for 14, "
@@ -34,6 +35,7 @@ def _retention(seconds: float) -> float:
 
 
 def _stall(seconds: float, others: ValidationInfo) -> float:
+    """At least two of BRH_SESSION_TIMEOUT_S."""
     session_s = others.data.get("session_timeout_s", 0.0)
     if seconds < 2 * session_s:
         raise ValueError(f"must be at least {2 * session_s:g}, two of BRH_SESSION_TIMEOUT_S: a group waits that long")
@@ -41,6 +43,7 @@ def _stall(seconds: float, others: ValidationInfo) -> float:
 
 
 def _attempt(seconds: float, others: ValidationInfo) -> float:
+    """Below BRH_STALL_MAX_S without BRH_PRODUCE_TIMEOUT_S."""
     allowed_s = others.data.get("stall_max_s", inf) - others.data.get("produce_timeout_s", 0.0)
     if seconds >= allowed_s:
         raise ValueError(
@@ -82,6 +85,7 @@ class TrackerSettings(WorkerSettings, WatermarkSettings, ApiSettings):
     """The tracker process."""
 
     store: Literal["memory://"] = "memory://"
+    """Where a tracker keeps its tables; they are replayed from Kafka whenever it starts."""
     tick_interval_s: float = Field(1, ge=0.1, le=60)
     """How often a partition with work to do hears its own clock."""
     redrive_interval_s: float = Field(15, ge=1, le=3_600)
@@ -99,6 +103,7 @@ class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     """The delivery process."""
 
     delivery_bind: LoopbackBind = "127.0.0.1:6067"
+    """HOST:PORT of its web server."""
     deliveries_in_flight: int = Field(16, ge=1, le=256)
     """Transactions that are delivered at once; a slow one occupies one of them."""
     delivery_attempt_s: Annotated[float, AfterValidator(_attempt)] = Field(300, ge=5, le=3_600, validate_default=True)
@@ -128,5 +133,6 @@ class ClientSettings(FactSettings, AmqpSettings, BlobSettings, ApiTokens):
     """The command line."""
 
     api_url: str = "http://127.0.0.1:6066"
+    """Of any tracker."""
     dedupe_retention_s: float = Field(14 * 86_400, ge=1, le=366 * 86_400)
     """As the trackers have it: a closed transaction without a row is wrong until then."""

@@ -33,7 +33,9 @@ class Limits(msgspec.Struct, frozen=True):
     completing_max_s: float = 24 * 3600.0
     """For outcome and notification, before the transaction has failed."""
     on_timeout: OnTimeout = "abandon"
+    """What comes of a transaction that waited too long for payloads: nothing, or what there is."""
     on_conflict: OnConflict = "fail"
+    """What comes of messages that contradict each other: the transaction has failed, or the first one stays."""
     early_payloads_max: int = 100_000
     """Accepted before a header."""
     early_bytes_max: int = 1 << 40

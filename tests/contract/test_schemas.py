@@ -28,6 +28,7 @@ from tests.rules.test_envelope import (
 )
 from tests.support.public import validator, wrong, wrong_event
 
+ROOT = DOCS.parent
 ASYNCAPI = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
 NOTIFICATIONS = [
     (release, name) for release in RELEASES for name in files(release) if name.startswith("notifications/")

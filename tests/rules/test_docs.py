@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-NAMED = re.compile(r"`((?:bridge|tables|streams|tests|ops|docs|scripts|benchmarks)/[\w./*-]*)`")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+NAMED = re.compile(r"`((?:bridge|tables|streams|tests|ops|docs|scripts|benchmarks|examples|reference)/[\w./*-]*)`")
+CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 LINKED = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text()
     named = {each for each in NAMED.findall(text) if not any(ROOT.glob(each.rstrip("/")))}
-    linked = {each for each in LINKED.findall(text) if not (page.parent / each).exists()}
+    linked = {each for each in LINKED.findall(CODE.sub("", text)) if not (page.parent / each).exists()}
     assert not named | linked
 
 
