@@ -12,6 +12,7 @@ from bridge.contract.outbound import OutcomeCode
 from bridge.unreadable import ReadCode
 from reference import docstrings, told
 from reference.told import Said
+from streams import remedies
 from streams.findings import Kind, remedy
 
 ROOT: Final = Path(__file__).parents[1]
@@ -93,5 +94,7 @@ def _findings() -> dict[str, Said]:
 
 
 def _section(title: str, head: str, codes: Mapping[str, Said]) -> str:
-    rows = "".join(f"| `{code}` | {said.means} | {said.helps} |\n" for code, said in codes.items())
+    rows = "".join(
+        f"| `{code}` | {said.means} | {said.helps or remedies.remedy(code)} |\n" for code, said in codes.items()
+    )
     return f"\n## {title}\n\n{head}\n\n| code | what it means | what helps |\n|---|---|---|\n{rows}"

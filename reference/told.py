@@ -1,4 +1,4 @@
-"""What each code means, and what helps."""
+"""What each code means, and what helps where `streams.remedies` does not say it."""
 
 from __future__ import annotations
 
@@ -20,105 +20,68 @@ class Said(NamedTuple):
     """Of one code."""
 
     means: str
-    helps: str
+    helps: str = ""
+    """Empty: what `streams.remedies` says, as everywhere else."""
 
-
-_MEND: Final = (
-    "Mend the producer; `brh dlq show` has the message. What it lacks is sent again by `brh send --only-missing`."
-)
-_NEW_ID: Final = "An outcome never changes: mend the cause, then send the result under another transaction id."
-_AGAIN: Final = "Nothing: it is tried again, after 1, 2, 4, ... at most 60 seconds. `brh retry TXN` tries at once."
 
 REJECTIONS_HEAD: Final = (
     "In `brh.message.rejected.v1`, and with the message in queue `brh.rejected`. The first of these rules, in this order,"
     " that a message breaks is its code. No transaction changes by it."
 )
 REJECTIONS: Final = {
-    RejectionCode.BAD_TYPE: Said(
-        "`type` is not `brh.header.v1` or `brh.payload.v1`, or it came to the other queue.", _MEND
-    ),
-    RejectionCode.BAD_TRANSACTION_ID: Said("`correlation_id` is missing or can be no transaction id.", _MEND),
-    RejectionCode.BAD_SERIES_TYPE: Said("`brh_series_type` is missing or can be no series type.", _MEND),
-    RejectionCode.BAD_ORDINAL: Said("`brh_ordinal` is no AMQP integer from 1 to the total count.", _MEND),
-    RejectionCode.BAD_TOTAL_COUNT: Said(f"`brh_total_count` is no AMQP integer from 1 to {TOTAL_COUNT_MAX}.", _MEND),
+    RejectionCode.BAD_TYPE: Said("`type` is not `brh.header.v1` or `brh.payload.v1`, or it came to the other queue."),
+    RejectionCode.BAD_TRANSACTION_ID: Said("`correlation_id` is missing or can be no transaction id."),
+    RejectionCode.BAD_SERIES_TYPE: Said("`brh_series_type` is missing or can be no series type."),
+    RejectionCode.BAD_ORDINAL: Said("`brh_ordinal` is no AMQP integer from 1 to the total count."),
+    RejectionCode.BAD_TOTAL_COUNT: Said(f"`brh_total_count` is no AMQP integer from 1 to {TOTAL_COUNT_MAX}."),
     RejectionCode.BAD_HEADER_BODY: Said(
-        "A header's body, content type, encoding or `reply_to` is not as `docs/schemas/header.json` and the contract say.",
-        _MEND,
+        "A header's body, content type, encoding or `reply_to` is not as `docs/schemas/header.json` and the contract say."
     ),
-    RejectionCode.HEADER_TOO_LARGE: Said(f"A header's body has more than {HEADER_MAX_BYTES} bytes.", _MEND),
+    RejectionCode.HEADER_TOO_LARGE: Said(f"A header's body has more than {HEADER_MAX_BYTES} bytes."),
     RejectionCode.PAYLOAD_TOO_LARGE: Said(
-        f"A payload has more than `BRH_PAYLOAD_MAX_BYTES`, which is at most {PAYLOAD_MAX_BYTES}.",
-        "Send smaller chunks.",
+        f"A payload has more than `BRH_PAYLOAD_MAX_BYTES`, which is at most {PAYLOAD_MAX_BYTES}."
     ),
-    RejectionCode.DIGEST_MISMATCH: Said("The body has another SHA-256 than `brh_sha256`.", "Send it again."),
-    RejectionCode.LENGTH_MISMATCH: Said("The body has another length than `brh_content_length`.", "Send it again."),
-    RejectionCode.TOO_MANY_SERIES: Said(f"A header lists more than {SERIES_MAX} series.", "Split the result."),
-    RejectionCode.RECORD_UNREADABLE: Said(
-        "The header that the transaction was accepted with is of a newer release.",
-        "Run bridges of that release, then `brh dlq redrive`.",
-    ),
+    RejectionCode.DIGEST_MISMATCH: Said("The body has another SHA-256 than `brh_sha256`."),
+    RejectionCode.LENGTH_MISMATCH: Said("The body has another length than `brh_content_length`."),
+    RejectionCode.TOO_MANY_SERIES: Said(f"A header lists more than {SERIES_MAX} series."),
+    RejectionCode.RECORD_UNREADABLE: Said("The header that the transaction was accepted with is of a newer release."),
 }
 
 OUTCOMES_HEAD: Final = (
     "The `problem` of an outcome that is Failed or Abandoned, in its document, its event, the API and the pages."
 )
 OUTCOMES: Final = {
-    OutcomeCode.CONFLICTING_PAYLOAD: Said(
-        "Failed: two payloads of one ordinal have other bytes.", f"{_NEW_ID} `onConflict: keep-first` keeps the first."
-    ),
+    OutcomeCode.CONFLICTING_PAYLOAD: Said("Failed: two payloads of one ordinal have other bytes."),
     OutcomeCode.CONFLICTING_TOTAL_COUNT: Said(
-        "Failed: payloads of a series, or payload and header, say other total counts.", _NEW_ID
+        "Failed: payloads of a series, or payload and header, say other total counts."
     ),
-    OutcomeCode.CONFLICTING_HEADER: Said("Failed: two headers are other JSON values.", _NEW_ID),
-    OutcomeCode.UNKNOWN_SERIES: Said("Failed: payloads of a series that the header does not list.", _NEW_ID),
-    OutcomeCode.EARLY_LIMIT: Said(
-        "Failed: more payloads or bytes came before the header than its limits allow.",
-        "Send the header earlier, or raise `early_payloads_max` or `early_bytes_max` in the types file.",
-    ),
-    OutcomeCode.TOO_MANY_SERIES: Said(
-        f"Failed: payloads of more than {SERIES_MAX} series came before the header.", "Split the result."
-    ),
+    OutcomeCode.CONFLICTING_HEADER: Said("Failed: two headers are other JSON values."),
+    OutcomeCode.UNKNOWN_SERIES: Said("Failed: payloads of a series that the header does not list."),
+    OutcomeCode.EARLY_LIMIT: Said("Failed: more payloads or bytes came before the header than its limits allow."),
+    OutcomeCode.TOO_MANY_SERIES: Said(f"Failed: payloads of more than {SERIES_MAX} series came before the header."),
     OutcomeCode.TOO_MANY_PAYLOADS: Said(
-        f"Failed: the total counts of its series are more than {PAYLOADS_MAX} together.",
-        "Send larger chunks, or split it.",
+        f"Failed: the total counts of its series are more than {PAYLOADS_MAX} together."
     ),
     OutcomeCode.COMPLETION_TIMEOUT: Said(
-        "Failed: outcome and notification could not be delivered within `completing_max`.",
-        f"The problem names what was in the way. {_NEW_ID}",
+        "Failed: outcome and notification could not be delivered within `completing_max`."
     ),
-    OutcomeCode.NO_HEADER: Said(
-        "Abandoned: no header came within `header`.", f"Queue `brh.orphans` tells what came. {_NEW_ID}"
-    ),
-    OutcomeCode.TIMEOUT: Said(
-        "Abandoned: not everything came within `awaiting`; `missing` says what.",
-        f"{_NEW_ID} `brh extend` in time lets it wait longer; `onTimeout: partial` makes a result of what came.",
-    ),
-    OutcomeCode.CANCELLED: Said("Abandoned: somebody cancelled it.", "The row's `commands` say who. " + _NEW_ID),
+    OutcomeCode.NO_HEADER: Said("Abandoned: no header came within `header`."),
+    OutcomeCode.TIMEOUT: Said("Abandoned: not everything came within `awaiting`; `missing` says what."),
+    OutcomeCode.CANCELLED: Said("Abandoned: somebody cancelled it."),
 }
 
 UNDER_WAY_HEAD: Final = "Problems of a transaction that is open: in the events `gap` and `overdue`, in its row's `problems` and in `brh explain`."
 UNDER_WAY: Final = {
-    "gap": Said("Nothing new came for `idle`, and something is missing.", "`brh gaps TXN`, then send what is missing."),
-    "overdue": Said(
-        "A result has not been delivered within `completing`.", "`brh explain TXN` says what is in the way."
-    ),
-    "storage-unavailable": Said("Blob storage did not answer, or asks to wait.", _AGAIN),
-    "storage-refused": Said(
-        "Blob storage refused a request.", "Look at credentials, container and quotas; it is tried again meanwhile."
-    ),
-    "notification-unconfirmed": Said(
-        "RabbitMQ did not confirm a notification.", "Run `brh setup` if exchange or queues are missing. " + _AGAIN
-    ),
-    "delivery-timeout": Said("One attempt took longer than `BRH_DELIVERY_ATTEMPT_S`.", _AGAIN),
-    "blocks-missing": Said("Accepted payloads are not in storage any more.", "Send the ordinals that it names again."),
-    "blocks-unclear": Said("More is staged than a plan can tell apart.", "Nothing: the next plan names the blocks."),
-    "part-differs": Said(
-        "A part is committed with other bytes than were accepted.",
-        "Somebody else writes to the container: find out who. " + _NEW_ID,
-    ),
-    "plan-unreadable": Said(
-        "A delivery was asked for in a way that it cannot read.", "Run deliveries of this release."
-    ),
+    "gap": Said("Nothing new came for `idle`, and something is missing."),
+    "overdue": Said("A result has not been delivered within `completing`."),
+    "storage-unavailable": Said("Blob storage did not answer, or asks to wait."),
+    "storage-refused": Said("Blob storage refused a request."),
+    "notification-unconfirmed": Said("RabbitMQ did not confirm a notification."),
+    "delivery-timeout": Said("One attempt took longer than `BRH_DELIVERY_ATTEMPT_S`."),
+    "blocks-missing": Said("Accepted payloads are not in storage any more."),
+    "blocks-unclear": Said("More is staged than a plan can tell apart."),
+    "part-differs": Said("A part is committed with other bytes than were accepted."),
+    "plan-unreadable": Said("A delivery was asked for in a way that it cannot read."),
 }
 
 UNREADABLE_HEAD: Final = (
@@ -142,13 +105,13 @@ API: Final = {
         "403: a page of another site asks.", "Call the API from a program, without an Origin header."
     ),
     "unknown-transaction": Said("404: nothing has been heard of it.", "Look at the id, or wait with `brh wait`."),
-    "already-closed": Said("409: it has its outcome, which never changes.", "Use another transaction id."),
-    "already-decided": Said("409: it waits for no message any more.", "Wait for its outcome."),
-    "nothing-to-retry": Said("409: it is not being delivered yet.", "`brh gaps TXN` says what it waits for."),
-    "beyond-limit": Said("409: nobody may wait for so long; `latest` is the latest possible.", "Extend by less."),
-    "idempotency-key-reused": Said("409: the key belongs to another command.", "Use a new key."),
-    "too-many-requests": Said("429: one address asks more than BRH_API_RATE_PER_S.", "Ask again after `Retry-After`."),
-    "too-many-streams": Said("503: BRH_API_STREAMS_MAX clients follow transactions here.", "Ask another tracker."),
+    "already-closed": Said("409: it has its outcome, which never changes."),
+    "already-decided": Said("409: it waits for no message any more."),
+    "nothing-to-retry": Said("409: it is not being delivered yet."),
+    "beyond-limit": Said("409: nobody may wait for so long; `latest` is the latest possible."),
+    "idempotency-key-reused": Said("409: the key belongs to another command."),
+    "too-many-requests": Said("429: one address asks more than BRH_API_RATE_PER_S."),
+    "too-many-streams": Said("503: BRH_API_STREAMS_MAX clients follow transactions here."),
     "not-ready": Said("503: tables are being recovered, or partitions move.", "Ask again after `Retry-After`."),
     "internal-error": Said("500: a mistake of ours.", "The tracker's log has it: please report it."),
 }

@@ -12,6 +12,7 @@ from bridge.unreadable import ReadCode
 from reference import codes, docstrings, settings, told
 from reference.pages import DOCS
 from streams.findings import Kind
+from streams.remedies import REMEDIES
 from tests.contract.test_schemas import ROOT
 
 NAMED = re.compile(r"(?<!_)BRH_[A-Z0-9_]*[A-Z0-9]")
@@ -57,3 +58,10 @@ def test_no_code_is_described_that_nobody_tells() -> None:
         set(OutcomeCode),
         set(ReadCode),
     )
+
+
+def test_what_helps_is_said_once() -> None:
+    """Where somebody is told it as well, the page says the same."""
+    for table in (told.REJECTIONS, told.OUTCOMES, told.UNDER_WAY, told.API):
+        for code, said in table.items():
+            assert bool(said.helps) is (code not in REMEDIES), code
