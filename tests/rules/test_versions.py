@@ -22,7 +22,7 @@ from bridge.header_record import find_header, keep_header
 from bridge.headers import HeaderIntake
 from bridge.layout import HEADER_BLOB, ORPHANS_BLOB, OUTCOME_BLOB, TOLD_BLOB, record_name
 from bridge.memory_blobs import MemoryBlobs
-from bridge.rejection import Refused
+from bridge.rejection import Refused, Rejection, rejection
 from bridge.unreadable import DETAIL_CHARS_MAX, ReadCode, Unreadable
 from streams.courier import RECORD_UNREADABLE
 from streams.outcome import read_audience, read_outcome, read_told
@@ -275,8 +275,12 @@ async def test_its_message_is_refused_by_a_code_and_the_bridge_goes_on() -> None
     async def announce(*_: object) -> None:
         return None
 
+    def announcement(of: Refused) -> Rejection:
+        refused.append(of)
+        return rejection(of, "default")
+
     outlets: Any = SimpleNamespace(
-        blobs=await kept_by_a_newer_release(), storage=None, hold=Hold, announce=announce, rejection=refused.append
+        blobs=await kept_by_a_newer_release(), storage=None, hold=Hold, announce=announce, rejection=announcement
     )
     intake = HeaderIntake(outlets, memory=None, crash=bugs.append)  # type: ignore[arg-type]
     incoming: Any = SimpleNamespace(
