@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 import faust
@@ -30,6 +30,7 @@ from streams import commands, queries
 from streams.access import Access, Scope
 from streams.answers import Refused, as_json, problems
 from streams.api_settings import ApiSettings
+from streams.archive import Archive
 from streams.bodies import body_of
 from streams.event_streams import EventStreams
 from streams.guards import Guards, add_headers
@@ -47,9 +48,17 @@ from tables.transaction import FINAL
 Publish: TypeAlias = Callable[[Command], Awaitable[None]]
 """Publish a command, and return when Kafka has acknowledged it. Raises NotReady when it did not in time."""
 
+T = TypeVar("T")
+
 
 def mount(
-    app: faust.App, transactions: Any, topics: Topics, knowing: Knowing, publish: Publish, settings: ApiSettings
+    app: faust.App,
+    transactions: Any,
+    topics: Topics,
+    knowing: Knowing,
+    publish: Publish,
+    settings: ApiSettings,
+    archive: Archive,
 ) -> None:
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
     access = Access(settings.api_read_token, settings.api_operate_token)
@@ -57,12 +66,13 @@ def mount(
     guards = Guards(access, routing, settings.api_rate_per_s)
     own = Own(routing, transactions, topics, knowing)
     totals, stuck = Totals(routing, knowing.partition), StuckOnes(routing, transactions, knowing)
-    api = _Api(routing, own, totals, stuck, publish)
+    api = _Api(routing, own, totals, stuck, archive, publish)
     streams = EventStreams(api.row_of, settings.api_streams_max)
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
     server.middlewares.append(problems)
     server.on_shutdown.append(streams.stop)
     server.on_response_prepare.append(add_headers)
+    server.cleanup_ctx.append(archive.serve)
     # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
     # it would be the same resource to aiohttp, which then refuses Faust's.
     pages.mount(server, api, access, settings.api_session_s)
@@ -91,9 +101,12 @@ def mount(
 
 
 class _Api:
-    def __init__(self, routing: Routing, own: Own, totals: Totals, stuck: StuckOnes, publish: Publish) -> None:
+    def __init__(
+        self, routing: Routing, own: Own, totals: Totals, stuck: StuckOnes, archive: Archive, publish: Publish
+    ) -> None:
         self._routing = routing
         self._own = own
+        self._archive = archive
         self.summed = totals.summed
         self.stuck = stuck.all
         self._publish = publish
@@ -130,14 +143,14 @@ class _Api:
         return queries.page(parts, listing.limit)
 
     async def row_of(self, transaction_id: str) -> Row:
-        """A transaction as its owner shows it. Raises Refused, NotReady."""
-        row: Row = await self._of_owner(transaction_id, "", self._own.row)
-        return row
+        """A transaction as its owner shows it, or its outcome. Raises Refused, NotReady."""
+        row: Row | None = await self._of_owner(transaction_id, "", self._own.row)
+        return row or _heard_of(transaction_id, await self._archive.row(transaction_id))
 
     async def explanation_of(self, transaction_id: str) -> Document:
         """Why a transaction is not done yet. Raises Refused, NotReady."""
-        told: Document = await self._of_owner(transaction_id, "/explain", self._own.explanation)
-        return told
+        told: Document | None = await self._of_owner(transaction_id, "/explain", self._own.explanation)
+        return told or _heard_of(transaction_id, await self._archive.explanation(transaction_id, datetime.now(UTC)))
 
     async def counts_of(self, row: Row, series_type: str, span: Span) -> Counts:
         """What has been received of a series, by cells; where the row cannot show it all, its owner is asked."""
@@ -145,8 +158,8 @@ class _Api:
         if not series["rangesTruncated"] or row["state"] in FINAL:
             return counts_of(series, span)
         own = partial(self._own.counts, series_type=series_type, span=span)
-        counts: Counts = await self._of_owner(row["transactionId"], f"/ordinals/{series_type}", own, span.query)
-        return counts
+        counts: Counts | None = await self._of_owner(row["transactionId"], f"/ordinals/{series_type}", own, span.query)
+        return _heard_of(row["transactionId"], counts)
 
     async def order(self, transaction_id: str, asked: commands.Asked) -> Document:
         """Have a command carried out. Raises BadParameter, Refused, NotReady."""
@@ -174,17 +187,12 @@ class _Api:
     async def _of_owner(
         self, transaction_id: str, suffix: str, own: Callable[[str], Any], params: Mapping[str, str] | None = None
     ) -> Any:
-        """What the owner of the transaction says; `own` asks this tracker. Raises Refused, NotReady."""
+        """What the owner of the transaction says, None for nothing; `own` asks this tracker. Raises NotReady."""
         self._routing.check_ready()
         owner = self._routing.owner_of(transaction_id)
         if owner == self._routing.me:
-            found = own(transaction_id)
-        else:
-            found = (await self._routing.ask(owner, f"{INTERNAL}/{transaction_id}{suffix}", params))["found"]
-        if found is None:
-            detail = f"Nothing was ever heard of a transaction {transaction_id}."
-            raise Refused(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
-        return found
+            return own(transaction_id)
+        return (await self._routing.ask(owner, f"{INTERNAL}/{transaction_id}{suffix}", params))["found"]
 
     async def _part(self, owner: str, listing: Listing, partitions: list[int]) -> list[Document]:
         if owner == self._routing.me:
@@ -192,6 +200,13 @@ class _Api:
         asked = {"partitions": ",".join(map(str, partitions)), **queries.query_of(listing)}
         part: list[Document] = await self._routing.ask(owner, INTERNAL, asked)
         return part
+
+
+def _heard_of(transaction_id: str, found: T | None) -> T:
+    if found is None:
+        detail = f"Nothing was ever heard of a transaction {transaction_id}."
+        raise Refused(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
+    return found
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -107,6 +107,8 @@ class Transaction(Answer, frozen=True):
     problem: Problem | None
     problems: tuple[Problem, ...]
     commands: tuple[CommandHeard, ...]
+    from_outcome: bool | UnsetType = UNSET
+    """No tracker remembers it: this is what its outcome says."""
 
 
 class TransactionEntry(Answer, frozen=True):

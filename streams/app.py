@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Set
+from collections.abc import Callable, Set
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from bridge import metrics
+from bridge.blobs import Blobs
 from bridge.contract import events
 from bridge.crash_points import crash_point
 from bridge.settings import SettingsError, load
 from streams import api
+from streams.archive import LOOKS_IN_FLIGHT, Archive
 from streams.assemble import Assembler
 from streams.hardened import HardenedApp, drop_ghosts
 from streams.measured import TrackerLook, serve_metrics
@@ -151,6 +154,19 @@ async def publish_command(command: events.Command) -> None:
     crash_point("tracker.command-published")
 
 
+def _container() -> Callable[[], AbstractAsyncContextManager[Blobs]] | None:
+    """How to connect to the storage account, if there is one in the settings: only outcomes are read from it."""
+    if not settings.blob_connection_string and not settings.blob_account_url:
+        return None
+
+    def connect() -> AbstractAsyncContextManager[Blobs]:
+        from bridge.azure_blobs import AzureBlobs  # takes a while, and few ask for what is forgotten
+
+        return AzureBlobs(settings, connections_max=LOOKS_IN_FLIGHT)
+
+    return connect
+
+
 look = TrackerLook(app, topics.events, owned_partitions, assembler.partition, lambda: assembler.late)
 serve_metrics(app, metrics.Kind.TRACKER, look)
-api.mount(app, transactions, topics, assembler, publish_command, settings)
+api.mount(app, transactions, topics, assembler, publish_command, settings, Archive(_container()))

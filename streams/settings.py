@@ -81,8 +81,8 @@ class WorkerSettings(InstanceSettings, KafkaSettings):
     the pauses between two batches of records."""
 
 
-class TrackerSettings(WorkerSettings, WatermarkSettings, ApiSettings):
-    """The tracker process."""
+class TrackerSettings(WorkerSettings, WatermarkSettings, BlobSettings, ApiSettings):
+    """The tracker process. Of storage it reads only outcomes that it has forgotten; without it, these are unknown."""
 
     store: Literal["memory://"] = "memory://"
     """Where a tracker keeps its tables; they are replayed from Kafka whenever it starts."""

@@ -114,7 +114,7 @@ class _ApiRows:
             if error.exit_code != EXIT_NOT_FOUND:
                 raise
             return None
-        return row
+        return None if row.get("fromOutcome") else row  # that storage knows it is no news
 
     async def page(self, after: str | None) -> tuple[list[Row], str | None]:
         """In short."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +13,10 @@ from aiohttp.test_utils import TestServer
 from faust.types.tuples import TP
 
 from bridge.contract.events import Command
+from bridge.memory_blobs import MemoryBlobs
 from streams import api
 from streams.api_settings import ApiSettings
+from streams.archive import Archive
 from streams.partition import Partition
 from streams.topics import Topics
 from tables.transaction import Transaction
@@ -44,11 +46,12 @@ class Table(dict[str, Any]):
 class HttpTracker:
     """The part of a Faust app that the API looks at."""
 
-    def __init__(self, spread: dict[str, dict[str, list[int]]], settings: ApiSettings) -> None:
+    def __init__(self, spread: dict[str, dict[str, list[int]]], settings: ApiSettings, blobs: Any) -> None:
         self.rows = Table()
         self.remaining: dict[TP, int] = {}
         self.published: list[Command] = []
         self.known: dict[str, Transaction] = {}
+        self.blobs: Any = blobs
         self.partitions: dict[int, Partition] = {}
         self.knowing = SimpleNamespace(known=self.known.get, partition=self.partitions.get)
         self.trouble: Exception | None = None
@@ -66,7 +69,9 @@ class HttpTracker:
             router=SimpleNamespace(table_metadata=lambda _: spread),
             assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
         )
-        api.mount(self.app, self.rows, TOPICS, self.knowing, self.publish, settings)
+        api.mount(
+            self.app, self.rows, TOPICS, self.knowing, self.publish, settings, Archive(lambda: nullcontext(self.blobs))
+        )
 
     async def publish(self, command: Command) -> None:
         if self.trouble is not None:
@@ -102,7 +107,8 @@ async def two_trackers(
     spread: dict[str, dict[str, list[int]]] = {}
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        both = [HttpTracker(spread, ApiSettings(**settings)) for _ in range(2)]
+        blobs = MemoryBlobs()
+        both = [HttpTracker(spread, ApiSettings(**settings), blobs) for _ in range(2)]
         for number, tracker in enumerate(both):
             server = TestServer(tracker.app.web.web_app)
             await server.start_server()

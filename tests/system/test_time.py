@@ -287,13 +287,20 @@ async def test_who_is_alone_in_a_partition_is_late_though_nothing_more_comes_the
     )
 
 
+def forgotten(world: World, txn: str) -> bool:
+    return bool((world.transaction(txn) or {}).get("fromOutcome"))
+
+
 async def test_a_forgotten_transaction_is_not_opened_again_by_what_comes_late(hasty: World, txn: str) -> None:
     series = {"a": Chunks(txn, [10] * 2)}
     async with listening(hasty, "transaction.#") as heard, hasty.blobs() as blobs:
         await publish_header(hasty, txn, {"series": [{"type": "a"}]})
         await publish_payloads(hasty, txn, series, [1, 2])
         await heard.wait(txn)
-        await asyncio.to_thread(until, lambda: hasty.transaction(txn) is None, MARGIN_S, "the transaction is forgotten")
+        await asyncio.to_thread(until, lambda: forgotten(hasty, txn), MARGIN_S, "the transaction is forgotten")
+        told = hasty.transaction(txn)
+        assert told is not None
+        assert (told["state"], told["fromOutcome"]) == ("Completed", True), "the outcome still tells of it"
         before = await blobs.properties(f"{txn}/_outcome.json")
         await publish_payloads(hasty, txn, series, [1])
         # Nobody knows the transaction any more, so it waits for a header in vain. Only the outcome knows better.
