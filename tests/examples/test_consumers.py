@@ -56,11 +56,14 @@ def content(lines: list[tuple[str, int]]) -> bytes:
 
 @pytest.fixture
 async def result(world: World, content: bytes) -> str:
-    """A transaction whose series `cashflows` is CSV in several parts: that takes more than 1,024 payloads."""
+    """A transaction whose series `cashflows` is CSV in two parts: that takes more than 4,096 payloads."""
     txn = f"T-{uuid4().hex[:12]}"
-    await send(world.amqp_url, txn, {"cashflows": Text(content, 173)}, shuffle=1)
-    row = world.wait_state(txn, {"Completed"})
-    assert row["series"][0]["totalCount"] > 1_024
+    await send(world.amqp_url, txn, {"cashflows": Text(content, 41)}, shuffle=1)
+    world.wait_state(txn, {"Completed"})
+    async with world.blobs() as blobs:
+        outcome = await blobs.read(f"{txn}/_outcome.json")
+    assert outcome is not None
+    assert len(json.loads(outcome.body)["series"][0]["parts"]) > 1
     return txn
 
 
