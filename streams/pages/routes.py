@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol
@@ -29,6 +30,16 @@ from streams.stuck import Stuck
 from tables.transaction import FINAL
 
 _USER: Final = "somebody on the web page"
+
+
+PAUSES_S: Final = (2, 10, 60, 600)
+PAUSE_SHARE: Final = 50
+"""A list is made from all rows, so a page of one that asks again by itself rests for 50 times as long as it took."""
+
+
+def pause_s(took_s: float) -> int:
+    """After how long a page asks again that took this long to find."""
+    return next((each for each in PAUSES_S if took_s * PAUSE_SHARE <= each), PAUSES_S[-1])
 
 
 class Answers(Protocol):
@@ -62,22 +73,26 @@ class _Pages:
         self._rendering = rendering
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
+        start_s = time.monotonic()
         summary, stuck = await asyncio.gather(self._answers.summed(), self._answers.stuck())
-        return self._rendering.page(request, "overview.html", page=overview_page(summary, stuck, datetime.now(UTC)))
+        page, every_s = overview_page(summary, stuck, datetime.now(UTC)), pause_s(time.monotonic() - start_s)
+        return self._rendering.page(request, "overview.html", page=page, every_s=every_s)
 
     async def transactions(self, request: web.Request) -> web.StreamResponse:
-        listing = listing_of(request.query.items())
-        found = await self._answers.listed(listing)
-        return self._rendering.page(request, "transactions.html", page=list_page(listing, found, datetime.now(UTC)))
+        return await self._list(request, listing_of(request.query.items()))
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """To the transaction of this id, or to the list of those whose ids begin like that."""
         text = request.query.get("id", "").strip()
-        listing = listing_of([("prefix", text)])
+        return await self._list(request, listing_of([("prefix", text)]), text)
+
+    async def _list(self, request: web.Request, listing: Listing, looked_for: str = "") -> web.StreamResponse:
+        start_s = time.monotonic()
         found = await self._answers.listed(listing)
-        if any(each["transactionId"] == text for each in found["transactions"]):
-            raise web.HTTPSeeOther(f"/transactions/{text}")
-        return self._rendering.page(request, "transactions.html", page=list_page(listing, found, datetime.now(UTC)))
+        if any(each["transactionId"] == looked_for for each in found["transactions"]):
+            raise web.HTTPSeeOther(f"/transactions/{looked_for}")
+        page, every_s = list_page(listing, found, datetime.now(UTC)), pause_s(time.monotonic() - start_s)
+        return self._rendering.page(request, "transactions.html", page=page, every_s=every_s)
 
     async def transaction(self, request: web.Request) -> web.StreamResponse:
         name = queries.parse_id(request.match_info["id"])

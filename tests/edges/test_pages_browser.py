@@ -110,6 +110,7 @@ async def test_a_page_is_fetched_again_when_its_tracker_tells_of_a_change_and_no
         page.on("request", lambda request: (told if "/events" in request.url else fetched).append(request.url))
         await page.goto(f"{trackers[1 - MINE].url}/transactions/{T1}")
         await _until(page, "source !== null && source.readyState === EventSource.OPEN")
+        assert len([each for each in fetched if each.endswith(T1)]) == 1, "it listens before it asks again"
         before_s = time.monotonic()
         fetched.clear()
         tell(trackers, TWO_OF_THREE.transaction)
@@ -127,6 +128,7 @@ async def test_a_page_that_is_not_up_to_date_any_more_says_so(trackers: list[Htt
         await page.goto(f"{trackers[0].url}/transactions/{T1}")
         await expect(stale).to_be_hidden()
         trackers[0].app.in_recovery = True
+        await expect(stale).to_be_visible()
         await expect(stale).to_have_text("Not up to date: The answer is not known just now. Trying again.")
         await expect(page.locator("h1")).to_have_text(T1)
         trackers[0].app.in_recovery = False

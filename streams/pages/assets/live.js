@@ -29,9 +29,12 @@ function listen() {
 
 document.addEventListener("htmx:response:error", sayStale);
 document.addEventListener("htmx:error", sayStale);
-document.addEventListener("htmx:after:swap", () => {
-  stale.hidden = true;
-  listen();
+document.addEventListener("htmx:after:swap", (event) => {
+  // It is told of an error, too, of which nothing is swapped.
+  if (event.detail.ctx.response.status < 400) {
+    stale.hidden = true;
+    listen();
+  }
 });
 document.addEventListener("visibilitychange", listen);
 listen();
