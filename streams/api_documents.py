@@ -160,6 +160,8 @@ class Explained(Answer, frozen=True):
     transaction_id: TransactionId
     state: State
     summary: str
+    since: Time
+    """When the last news of what is waited for came, the verdict was reached, or the outcome was decided."""
     waiting_for: tuple[str, ...]
     otherwise: tuple[str, ...]
     deadlines: Deadlines

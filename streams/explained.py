@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from bridge.contract.outbound import rfc3339
 from streams.queries import Document, Row
 from tables.explain import explain
 from tables.projection import closed_view, view
@@ -34,12 +35,20 @@ def explanation(transaction: Transaction, row: Row, now: datetime) -> Document:
         "transactionId": transaction.id,
         "state": transaction.state.value,
         "summary": found.summary,
+        "since": rfc3339(_since(transaction)),
         "waitingFor": found.waiting_for,
         "otherwise": found.otherwise,
         "deadlines": shown["deadlines"],
         "events": sorted((msgspec.to_builtins(event) for event in _events(shown)), key=lambda each: each["at"]),
         "command": found.command,
     }
+
+
+def _since(transaction: Transaction) -> datetime:
+    """How long it has been like that: the last news of what is waited for, the verdict, or the outcome."""
+    if transaction.settled is not None:
+        return transaction.settled.completed
+    return transaction.decided or transaction.progressed or transaction.created
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from datetime import UTC, datetime
 
 import click
 import rich_click
 
 from bridge.settings import load
-from streams.cli import show
+from streams.cli import paper, show
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import connected
 from streams.cli.help import examples
@@ -21,8 +23,10 @@ from streams.settings import ClientSettings
 @AS_JSON
 def command(transaction: str, as_json: bool) -> None:
     """Say what a transaction waits for, what happens if it does not come, what happened so far, and what helps."""
+    # Times from now are for people who look at it now; a log is read later.
+    now = datetime.now(UTC) if sys.stdout.isatty() else None
     found = asyncio.run(_explanation(load(ClientSettings).api_url, transaction))
-    click.echo(json.dumps(found) if as_json else "\n".join(show.explanation(found)))
+    click.echo(json.dumps(found) if as_json else "\n".join(show.explanation(found, paper.stdout(), now)))
 
 
 async def _explanation(url: str, transaction: str) -> dict[str, object]:

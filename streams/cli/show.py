@@ -28,6 +28,8 @@ _KINDS: Final = {
 }
 """What the kinds of deadlines bring."""
 
+_SINCE: Final = {"AwaitingResults": "The last news came {}.", "SendingCompletion": "It was decided {}."}
+
 Object = Mapping[str, Any]
 
 
@@ -131,16 +133,20 @@ def helping(code: str | None, transaction: str) -> str:
     return known or "An outcome never changes: mend the cause, then send the result under another transaction id."
 
 
-def explanation(found: Object) -> list[str]:
-    """Why a transaction is not done yet, line by line."""
-    lines = [found["summary"]]
+def explanation(found: Object, paper: Paper = PLAIN, now: datetime | None = None) -> list[str]:
+    """Why a transaction is not done yet, line by line; with `now` times are also told from there."""
+    lines = [paper.styled(found["summary"], bold=True)]
+    # A tracker of the release before does not tell.
+    if (since := _SINCE.get(found["state"])) is not None and "since" in found:
+        lines.append(since.format(_when(found["since"], now)))
     for title, texts in (("Waits for:", found["waitingFor"]), ("Otherwise:", found["otherwise"])):
         if texts:
             lines += ["", title, *(f"  {text}" for text in texts)]
     if found["events"]:
         lines += ["", "Until now:", *(f"  {_event(event)}" for event in found["events"])]
+    lines += ["", f"Every event with its offset: brh replay {found['transactionId']}"]
     if found["command"]:
-        lines += ["", f"Next: {found['command']}"]
+        lines.append(paper.styled(f"Next: {found['command']}", bold=True))
     return lines
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from http_trackers import TOPICS, HttpTracker, two_trackers
 from playbook import START, T1, Playbook, command, delivered, header, passes, payload, refused
 from tracker import Tracker
 
+from bridge.contract.outbound import rfc3339
 from streams.explained import explanation
 from tables.projection import view
 from tables.transaction import Transaction
@@ -31,6 +33,7 @@ async def test_whoever_is_asked_it_is_what_the_owner_knows_now(trackers: list[Ht
         status, found = await tracker.get(f"/v1/transactions/{T1}/explain")
         assert (status, found["state"], found["command"]) == (200, "AwaitingResults", "brh gaps T1")
         assert found["waitingFor"] == ["Series a: 1 of 3 payloads: 3."]
+        assert found["since"] == rfc3339(START)
         assert found["deadlines"]["kind"] == "idle"
 
 
@@ -74,3 +77,11 @@ def test_of_a_closed_one_the_row_tells_what_happened_before_and_the_outcome_tell
 @pytest.mark.parametrize("transaction", [OPEN.transaction, NEWER.transaction])
 def test_an_open_one_is_told_from_one_moment(transaction: Transaction) -> None:
     assert explanation(transaction, {}, START)["deadlines"] == view(transaction)["deadlines"]
+
+
+def test_it_is_said_since_when() -> None:
+    book = Playbook() >> header(a=2) >> passes(minutes=1) >> payload("a", 1, of=2) >> passes(minutes=1)
+    for minutes, line in ((1, None), (2, payload("a", 2, of=2)), (0, delivered("Completed"))):
+        book = book >> line if line is not None else book
+        found = explanation(book.transaction, view(book.transaction), book.now)
+        assert found["since"] == rfc3339(START + timedelta(minutes=minutes))

@@ -128,6 +128,7 @@ def test_an_explanation_is_what_is_waited_for_what_time_brings_what_happened_and
     found = explanation(book.transaction, view(book.transaction), book.now)
     assert show.explanation(found) == [
         "T1 waits for 1 of its 1 series.",
+        "The last news came 2026-01-31T12:00:00.000Z.",
         "",
         "Waits for:",
         "  Series a: 1 of 2 payloads: 2.",
@@ -142,6 +143,7 @@ def test_an_explanation_is_what_is_waited_for_what_time_brings_what_happened_and
         "  2026-01-31T12:00:00.000Z  command (extend): ann asked for it.",
         "  2026-01-31T12:10:00.000Z  problem (gap): Payloads are missing: Nothing new came for 600 s and more.",
         "",
+        "Every event with its offset: brh replay T1",
         "Next: brh gaps T1",
     ]
     closed = book >> delivered("Completed")
