@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from bridge.contract.events import HeaderReceived
 from bridge.contract.inbound import Header, SeriesSpec
+from bridge.memory_blobs import MemoryBlobs
 from streams.api_settings import ApiSettings
 from streams.partition import Partition
 from tables import ordinals, rules
@@ -64,7 +65,7 @@ def _transactions() -> list[Transaction]:
 
 async def _measure() -> None:
     spread: dict[str, dict[str, list[int]]] = {}
-    tracker = HttpTracker(spread, ApiSettings())
+    tracker = HttpTracker(spread, ApiSettings(), MemoryBlobs())
     tracker.partitions.update({number: Partition() for number in range(TOPICS.partitions)})
     for each in _transactions():
         tracker.known[each.id] = each
