@@ -73,7 +73,7 @@ async def test_files_become_a_result_with_their_bytes(
     said = b"".join(await kafka_records(world, world.topics.events, txn))
     assert b"Rejected" not in said
     for name in BINDINGS:
-        assert world.queue(name)["messages"] == 0
+        until(lambda name=name: world.queue(name).get("messages") == 0, 60, f"{name} is empty")
 
 
 @pytest.mark.parametrize("kind", KINDS)
