@@ -71,7 +71,7 @@ class Bridge(Service):
         watermarks = self._watermarks = Watermarks(
             facts, self._name, settings, unheard_max_s=longest_s, crash=self._broken
         )
-        metrics.HEARD_SECONDS.set_function(lambda: asyncio.get_running_loop().time() - watermarks.heard_s)
+        metrics.HEARD_SECONDS.set_function(lambda: watermarks.unheard_s)
         exposition = Exposition(metrics.Kind.BRIDGE, self._look)
         await self.add_async_context(Health(settings.bridge_bind, self._unready, exposition))
         # Before anything is consumed: a bridge that nobody knows of answers for nothing.

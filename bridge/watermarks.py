@@ -79,8 +79,7 @@ class Watermarks:
         self._crash = crash
         self._loop = asyncio.get_running_loop()
         self._lanes: list[Lanes] = []
-        self.heard_s = self._loop.time()
-        """When Kafka has taken watermarks last, in the event loop's clock."""
+        self._heard_s = self._loop.time()
         self._lease: asyncio.TimerHandle | None = None
         self._lost = False
         self._keeper: asyncio.Task[None] | None = None
@@ -98,6 +97,11 @@ class Watermarks:
         crash_point("bridge.presence-said")
         self._keeper = asyncio.create_task(self._keep())
         self._keeper.add_done_callback(self._ended)
+
+    @property
+    def unheard_s(self) -> float:
+        """How long ago Kafka has taken watermarks last."""
+        return self._loop.time() - self._heard_s
 
     @property
     def lost(self) -> bool:
@@ -146,7 +150,7 @@ class Watermarks:
         began_s = self._loop.time()
         moment = await self._facts.say(self._claims.words(self._partitions))
         crash_point("bridge.watermarks-said")
-        self.heard_s = began_s
+        self._heard_s = began_s
         until_s = began_s + self._unheard_max_s
         if self._loop.time() < until_s:
             if self._lease is not None:
