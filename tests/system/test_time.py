@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.contract.events import Delivered, PayloadsStaged, Tick, Told, Watermark, decode
+from bridge.contract.events import Delivered, HeaderReceived, PayloadsStaged, Tick, Told, Watermark, decode
 from streams.supervisor import children
 from tables.transaction import FINAL
 from tests.support.azure import endpoint
@@ -276,7 +276,7 @@ async def test_who_is_alone_in_a_partition_is_late_though_nothing_more_comes_the
     row = await asyncio.to_thread(hasty.wait_state, txn, ["Abandoned"], MARGIN_S)
     assert row["problem"]["code"] == "timeout"
     events = [decode(value) for value in await kafka_records(hasty, hasty.topics.events, partition=mine)]
-    last = max(at for at, event in enumerate(events) if isinstance(event, PayloadsStaged))
+    last = max(at for at, event in enumerate(events) if isinstance(event, HeaderReceived | PayloadsStaged))
     closed = next(at for at, event in enumerate(events) if isinstance(event, Delivered) and event.transaction == txn)
     between = events[last + 1 : closed]
     # Nothing but the bridges' words, and what became of its own announcements.
