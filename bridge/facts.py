@@ -15,6 +15,7 @@ from aiokafka.structs import RecordMetadata
 
 from bridge import metrics
 from bridge.contract.events import EVENT_MAX_BYTES, TransactionEvent, Watermark, encode, topic_name
+from bridge.kafka_access import client_options
 from bridge.settings import FactSettings, SettingsError
 
 _log = structlog.get_logger()
@@ -34,7 +35,7 @@ class Facts:
         self._topic = topic_name(settings.namespace)
         self._partitions = settings.partitions
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap,
+            **client_options(settings),
             acks="all",
             enable_idempotence=True,
             max_request_size=2 * EVENT_MAX_BYTES,

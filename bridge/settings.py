@@ -7,13 +7,16 @@ class with only the groups it needs. `load` turns everything that is wrong into 
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.binds import LoopbackBind
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
+from bridge.production import wrong_kafka, wrong_storage, wrong_url
 
 
 class SettingsError(Exception):
@@ -35,6 +38,9 @@ class InstanceSettings(BaseGroup):
     """Last segment of the `source` of every CloudEvent."""
     namespace: str = Field("brh", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
     """Prefix of Kafka topics and consumer groups, so that installations can share a cluster."""
+    profile: Literal["development", "production"] = "development"
+    """`production` refuses plaintext, Kafka's excepted at loopback addresses, the user `guest`, the storage emulator,
+    and a replication factor of 1."""
 
 
 class AmqpSettings(BaseGroup):
@@ -51,6 +57,20 @@ class KafkaSettings(BaseGroup):
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     """HOST:PORT of one or more brokers, separated by commas."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How brokers are spoken to; with SSL their certificates are verified."""
+    kafka_security_ca_file: Path | None = None
+    """PEM of the authorities that brokers' certificates come from. None: those of this machine."""
+    kafka_security_cert_file: Path | None = None
+    """PEM of our own certificate, where brokers ask for one."""
+    kafka_security_key_file: Path | None = None
+    """PEM of its key. None: it is in the file of the certificate."""
+    kafka_security_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """Of SASL."""
+    kafka_security_user: str = ""
+    """Of SASL."""
+    kafka_security_password: SecretStr = SecretStr("")
+    """Of SASL."""
     partitions: int = Field(64, ge=1, le=1_024)
     """Of each topic; fixed for the life of an installation, because it decides who owns a transaction."""
     replication_factor: int = Field(1, ge=1, le=9)
@@ -119,7 +139,30 @@ _S = TypeVar("_S", bound=BaseSettings)
 def load(cls: type[_S]) -> _S:
     """The settings of a process. Raises SettingsError naming every wrong variable."""
     try:
-        return cls()
+        settings = cls()
     except ValidationError as error:
         wrong = [f"BRH_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
         raise SettingsError("; ".join(wrong)) from None
+    if unfit := list(_unfit(settings)):
+        raise SettingsError("; ".join(unfit))
+    return settings
+
+
+def _unfit(settings: BaseSettings) -> Iterator[str]:
+    """What does not go together, and what the profile refuses, each with its variable."""
+    if isinstance(settings, KafkaSettings) and settings.kafka_security_protocol.startswith("SASL"):
+        if not settings.kafka_security_user:
+            yield "BRH_KAFKA_SECURITY_USER: must be set with BRH_KAFKA_SECURITY_PROTOCOL=SASL_…"
+        if not settings.kafka_security_password.get_secret_value():
+            yield "BRH_KAFKA_SECURITY_PASSWORD: must be set with BRH_KAFKA_SECURITY_PROTOCOL=SASL_…"
+    if not isinstance(settings, InstanceSettings) or settings.profile != "production":
+        return
+    if isinstance(settings, AmqpSettings):
+        yield from wrong_url("BRH_AMQP_URL", settings.amqp_url.get_secret_value(), "amqps")
+        if management := settings.rabbitmq_management_url:
+            yield from wrong_url("BRH_RABBITMQ_MANAGEMENT_URL", management.get_secret_value(), "https")
+    if isinstance(settings, KafkaSettings):
+        yield from wrong_kafka(settings.kafka_security_protocol, settings.kafka_bootstrap, settings.replication_factor)
+    if isinstance(settings, BlobSettings):
+        key = settings.blob_connection_string
+        yield from wrong_storage(key.get_secret_value() if key else None, settings.blob_account_url)

@@ -9,6 +9,7 @@ from aiokafka.errors import for_code
 
 from bridge import topology
 from bridge.azure_blobs import AzureBlobs
+from bridge.kafka_access import client_options
 from bridge.settings import AmqpSettings, BlobSettings, KafkaSettings
 from streams.topics import Topics, TopicSpec
 
@@ -36,7 +37,7 @@ async def provision_rabbitmq(settings: AmqpSettings) -> list[str]:
 
 async def provision_kafka(settings: KafkaSettings, topics: Topics) -> list[str]:
     """Topics. Raises ProvisionError when one is there with another number of partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
         return await _create_topics(admin, topics.specs(), settings.replication_factor)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import faust
+from faust.auth import SASLCredentials, SSLCredentials
 
 from bridge.binds import host_and_port
+from bridge.kafka_access import tls
 from bridge.logs import configure_logs
 from streams.api_settings import url_of
 from streams.hardened import Limits
@@ -31,6 +33,7 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
             settings.recovery_quiet_s,
         ),
         "broker": [f"kafka://{server.strip()}" for server in settings.kafka_bootstrap.split(",")],
+        "broker_credentials": _credentials(settings),
         "autodiscover": False,
         "datadir": str(settings.data_dir / f"{group}-{name}"),
         # Transactions of Kafka do not reach RabbitMQ or blob storage, and Faust's commit offsets outside of them.
@@ -58,6 +61,19 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
         "canonical_url": url or url_of(host, port),
         "worker_redirect_stdouts": False,
     }
+
+
+def _credentials(settings: WorkerSettings) -> SASLCredentials | SSLCredentials | None:
+    """As Faust wants them."""
+    context = tls(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        return SASLCredentials(
+            username=settings.kafka_security_user,
+            password=settings.kafka_security_password.get_secret_value(),
+            ssl_context=context,
+            mechanism=settings.kafka_security_mechanism,
+        )
+    return SSLCredentials(context) if context is not None else None
 
 
 def raw_topic(app: faust.App, name: str, partitions: int) -> Any:

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from bridge.kafka_access import client_options
 from bridge.settings import KafkaSettings
 from streams.cli.errors import EXIT_NOT_READY, EXIT_USAGE, CliError
 from streams.record import Record, moment
@@ -41,13 +42,13 @@ class EventsLog:
         """
         settings: KafkaSettings = self._settings
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
+            **client_options(settings),
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=RECORD_MAX_BYTES,
         )
         try:
-            await self._check_partitions(settings.kafka_bootstrap)
+            await self._check_partitions(settings)
             await consumer.start()
             return await self._read(consumer, until, take)
         except (KafkaError, OSError) as error:
@@ -55,10 +56,10 @@ class EventsLog:
         finally:
             await consumer.stop()
 
-    async def _check_partitions(self, bootstrap: str) -> None:
+    async def _check_partitions(self, settings: KafkaSettings) -> None:
         """Raises CliError for another count of partitions: another one would be the transaction's."""
         topic, wanted = self._at.topic, self._settings.partitions
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        admin = AIOKafkaAdminClient(**client_options(settings))
         try:
             await admin.start()
             (found,) = await admin.describe_topics([topic])

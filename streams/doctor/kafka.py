@@ -11,8 +11,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from bridge.binds import is_loopback
+from bridge.kafka_access import client_options
 from bridge.settings import FactSettings
-from streams.doctor.check import Check, fail, joined, ok
+from streams.doctor.check import Check, fail, joined, ok, warn
 from streams.topics import Topics, TopicSpec
 
 ANSWER_TIMEOUT_S: Final = 30.0
@@ -41,13 +43,23 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 async def examine(settings: FactSettings, dedupe_retention_s: float) -> list[Check]:
     """Everything about Kafka."""
     topics = Topics(settings.namespace, settings.partitions)
+    reached = encrypted(settings.kafka_security_protocol, settings.kafka_bootstrap)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             found = await _topics(settings, topics.specs())
     except (KafkaError, OSError, TimeoutError) as error:
         remedy = "Check that it runs, and that BRH_KAFKA_BOOTSTRAP is right."
-        return [fail(_ANSWERED, f"Kafka does not answer: {error or type(error).__name__}", remedy)]
-    return [ok(_ANSWERED, "it lets us in"), *judge(topics, found, dedupe_retention_s)]
+        return [fail(_ANSWERED, f"Kafka does not answer: {error or type(error).__name__}", remedy), reached]
+    return [ok(_ANSWERED, "it lets us in"), reached, *judge(topics, found, dedupe_retention_s)]
+
+
+def encrypted(protocol: str, bootstrap: str) -> Check:
+    """Whether what leaves this machine can be read on the way."""
+    hosts = [each.strip().rpartition(":")[0].strip("[]") for each in bootstrap.split(",")]
+    if protocol.endswith("SSL") or all(map(is_loopback, hosts)):
+        return ok("kafka.encrypted", "TLS" if protocol.endswith("SSL") else "loopback")
+    detail = "the connection leaves this machine in the clear"
+    return warn("kafka.encrypted", detail, "Set BRH_KAFKA_SECURITY_PROTOCOL to SASL_SSL or SSL.")
 
 
 def judge(topics: Topics, found: Sequence[Topic], dedupe_retention_s: float) -> Iterator[Check]:
@@ -147,7 +159,7 @@ def _durable(found: Sequence[Topic]) -> Iterator[Check]:
 
 
 async def _topics(settings: FactSettings, specs: Iterable[TopicSpec]) -> list[Topic]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
         described = [

@@ -165,6 +165,20 @@ def test_topics_that_are_missing_are_found() -> None:
     assert [check.name for check in kafka.judge(TOPICS, [], 14 * DAY_S)] == ["kafka.topics"]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "bootstrap", "right"),
+    [
+        ("PLAINTEXT", "127.0.0.1:9092,[::1]:9092", True),
+        ("PLAINTEXT", "127.0.0.1:9092,kafka.example:9092", False),
+        ("SASL_PLAINTEXT", "kafka.example:9092", False),
+        ("SASL_SSL", "kafka.example:9092", True),
+        ("SSL", "kafka.example:9092", True),
+    ],
+)
+def test_how_kafka_is_reached(protocol: str, bootstrap: str, right: bool) -> None:
+    assert (kafka.encrypted(protocol, bootstrap).status == "ok") is right
+
+
 # Storage
 
 ACCOUNT = Account(

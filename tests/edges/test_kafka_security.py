@@ -1,0 +1,109 @@
+"""Kafka by TLS: with a password or a certificate everything works; without the right one nothing does, and soon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.outside import Chunks, publish
+from tests.support.secure_kafka import PASSWORD, USER, SecureKafka
+from tests.support.world import World
+
+ENDED_S = 60
+SECURITY = "BRH_KAFKA_SECURITY"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[SecureKafka]:
+    made = SecureKafka(tmp_path_factory.mktemp("kafka"), authority)
+    made.up()
+    yield made
+    made.down()
+
+
+@pytest.fixture
+def scram(kafka: SecureKafka, authority: Authority) -> dict[str, str]:
+    """Settings with which one is let in by a password."""
+    return {
+        "BRH_KAFKA_BOOTSTRAP": kafka.scram,
+        f"{SECURITY}_PROTOCOL": "SASL_SSL",
+        f"{SECURITY}_CA_FILE": str(authority.certificate),
+        f"{SECURITY}_USER": USER,
+        f"{SECURITY}_PASSWORD": PASSWORD,
+    }
+
+
+@pytest.fixture
+def mutual(kafka: SecureKafka, authority: Authority) -> dict[str, str]:
+    """Settings with which one is let in by a certificate."""
+    own = authority.sign("worker")
+    return {
+        "BRH_KAFKA_BOOTSTRAP": kafka.mutual,
+        f"{SECURITY}_PROTOCOL": "SSL",
+        f"{SECURITY}_CA_FILE": str(authority.certificate),
+        f"{SECURITY}_CERT_FILE": str(own.certificate),
+        f"{SECURITY}_KEY_FILE": str(own.key),
+    }
+
+
+def brh(env: Mapping[str, str], *arguments: str) -> tuple[int, str]:
+    """Exit code, and all that was printed."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BRH_")}
+    command = [sys.executable, "-c", "from streams.cli import main; main()", *arguments]
+    ran = subprocess.run(command, env={**clean, **env}, capture_output=True, text=True, timeout=ENDED_S, check=False)
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("way", ["scram", "mutual"])
+def test_the_whole_product_works(
+    way: str, request: pytest.FixtureRequest, stack_env: dict[str, str], tmp_path: Path
+) -> None:
+    world = World(stack_env, tmp_path / "world", env=request.getfixturevalue(way))
+    world.start()
+    try:
+        name = f"T{uuid4().hex}"
+        asyncio.run(publish(world, name, {"a": Chunks("a", [10, 300_000])}))
+        world.wait_state(name, ["Completed"])
+        code, printed = brh(world.env, "doctor", "--json")
+        assert (code, '"kafka.answers","status":"ok"' in printed) == (0, True), printed
+        code, printed = brh(world.env, "replay", name)
+        assert code == 0, printed
+        assert PASSWORD not in world.log.read_text()
+    finally:
+        world.stop()
+
+
+@pytest.mark.parametrize("wrong", ["authority", "password", "user", "plaintext", "no certificate"])
+def test_who_is_not_let_in_is_told_soon_and_shows_no_secret(
+    wrong: str,
+    scram: dict[str, str],
+    mutual: dict[str, str],
+    stack_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    other = Authority(tmp_path, "other")
+    env = {
+        "authority": {**scram, f"{SECURITY}_CA_FILE": str(other.certificate)},
+        "password": {**scram, f"{SECURITY}_PASSWORD": "another-s3cret"},
+        "user": {**scram, f"{SECURITY}_USER": "nobody"},
+        "plaintext": {"BRH_KAFKA_BOOTSTRAP": scram["BRH_KAFKA_BOOTSTRAP"]},
+        "no certificate": {name: value for name, value in mutual.items() if "CERT" not in name and "KEY" not in name},
+    }[wrong]
+    world = World(stack_env, tmp_path / "world", env=env)
+    code, printed = brh(world.env, "setup")
+    assert code == 4, printed
+    assert "(unreachable)" in printed
+    assert "s3cret" not in printed
