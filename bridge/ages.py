@@ -15,13 +15,17 @@ class Ages:
     def __init__(self) -> None:
         self._moments: deque[tuple[int, float]] = deque()
 
-    def came(self, tag: int, now_s: float) -> None:
-        """A message; tags only grow."""
+    def came(self, tag: int, now_s: float, oldest: int) -> None:
+        """A message; tags only grow, and `oldest` is the first one that may be in hand."""
         if not self._moments or now_s - self._moments[-1][1] >= GRAIN_S:
+            self._forget(oldest)  # here as well, because there may be nobody who asks
             self._moments.append((tag, now_s))
 
     def oldest_s(self, tag: int, now_s: float) -> float:
-        """How long ago the message of this tag came, or up to `GRAIN_S` less; earlier ones are forgotten."""
-        while len(self._moments) > 1 and self._moments[1][0] <= tag:
-            self._moments.popleft()
+        """How long ago the message of this tag came, or up to `GRAIN_S` more; earlier ones are forgotten."""
+        self._forget(tag)
         return now_s - self._moments[0][1] if self._moments else 0.0
+
+    def _forget(self, oldest: int) -> None:
+        while len(self._moments) > 1 and self._moments[1][0] <= oldest:
+            self._moments.popleft()

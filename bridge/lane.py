@@ -244,7 +244,7 @@ class Lane:
 
     def _on_message(self, deliver: Begin, size: int, found: commands.Basic.Properties) -> Body:
         self._taken += 1
-        self._ages.came(self._taken, self._connection.now_s)
+        self._ages.came(self._taken, self._connection.now_s, self._settled_below)
         if isinstance(deliver, commands.Basic.GetOk):
             if not self._connection.answer(deliver):
                 raise FrameError("a message that nobody asked for")

@@ -77,9 +77,16 @@ def test_requests_are_called_as_azure_calls_them(method: str, url: str, operatio
 def test_the_oldest_message_is_known_within_a_second_and_few_moments_are_kept() -> None:
     ages = Ages()
     for tag in range(1, 10_001):
-        ages.came(tag, tag / 1_000)
+        ages.came(tag, tag / 1_000, 1)
     assert len(ages._moments) == 10
     for oldest in (1, 500, 5_000, 9_999):
         true_s = 10.0 - oldest / 1_000
         assert true_s <= ages.oldest_s(oldest, 10.0) <= true_s + GRAIN_S
     assert len(ages._moments) == 1
+
+
+def test_what_is_settled_is_forgotten_also_where_nobody_asks() -> None:
+    ages = Ages()
+    for tag in range(1, 10_001):
+        ages.came(tag, 2.0 * tag, tag)
+    assert len(ages._moments) <= 2
