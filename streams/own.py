@@ -55,9 +55,16 @@ class Own:
         ]
 
     def row(self, transaction_id: str) -> Row | None:
-        """A transaction as we show it. Raises NotReady."""
-        self._routing.check_mine([self._topics.partition_of(transaction_id)])
+        """A transaction as we show it. Raises NotReady.
+
+        The owner before us may have shown what it had no time to write, so of a partition that was not looked at since
+        it came to us we cannot say what is not in it.
+        """
+        partition = self._topics.partition_of(transaction_id)
+        self._routing.check_mine([partition])
         row: Row | None = self._rows.get(transaction_id)
+        if row is None and self._knowing.partition(partition) is None:
+            raise NotReady(f"partition {partition} has just come here")
         return row
 
     def explanation(self, transaction_id: str) -> Document | None:

@@ -52,7 +52,7 @@ class HttpTracker:
         self.published: list[Command] = []
         self.known: dict[str, Transaction] = {}
         self.blobs: Any = blobs
-        self.partitions: dict[int, Partition] = {}
+        self.partitions = {number: Partition() for number in range(TOPICS.partitions)}
         self.knowing = SimpleNamespace(known=self.known.get, partition=self.partitions.get)
         self.trouble: Exception | None = None
         """What publishing ends with."""

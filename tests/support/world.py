@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
@@ -89,6 +90,8 @@ class World:
             **(env or {}),
         }
         self.topics = Topics(self.name, PARTITIONS)
+        self._trackers: list[str] = []
+        """Addresses of those that run."""
         self._counts = {"bridges": bridges, "trackers": trackers, "deliveries": deliveries}
         self._supervisor: Supervisor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,6 +130,7 @@ class World:
 
     def run(self, processes: list[Child]) -> None:
         """Keep these processes running, until `end_processes`."""
+        self._trackers = [each.env["BRH_API_BIND"] for each in processes if each.name.startswith("tracker-")]
         ready = threading.Event()
 
         def serve() -> None:
@@ -144,8 +148,10 @@ class World:
         assert ready.wait(10)
 
     def wait_ready(self) -> None:
-        if self._counts["trackers"]:
-            until(lambda: self.get("/readyz")[0] == 200, READY_S, f"the tracker is ready; see {self.log}")
+        """Until all trackers have their partitions and have looked at them; one that comes later takes some away."""
+        for address in self._trackers:
+            for path in ("/readyz", "/v1/summary"):
+                until(partial(self._answers, f"http://{address}{path}"), READY_S, f"{address} is ready; see {self.log}")
 
     def end_processes(self) -> None:
         """SIGTERM to all, and wait until they have ended."""
@@ -178,8 +184,14 @@ class World:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of a GET from the API; status 0 when nobody answers."""
+        return self._get(self.api + path)
+
+    def _answers(self, url: str) -> bool:
+        return self._get(url)[0] == 200
+
+    def _get(self, url: str) -> tuple[int, Any]:
         try:
-            with urlopen(Request(self.api + path, headers=self.access), timeout=10) as answer:
+            with urlopen(Request(url, headers=self.access), timeout=10) as answer:
                 return answer.status, json.load(answer)
         except HTTPError as error:
             with error:

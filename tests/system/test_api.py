@@ -175,10 +175,9 @@ async def followed(world: World, txn: str) -> tuple[list[str], dict[str, Any], s
     async with asyncio.timeout(90), aiohttp.ClientSession(headers=world.access) as session:
         while not kinds:
             async with session.get(url) as answer:
-                # 404 as well: what its last owner showed and had no time to write has to be read again.
-                assert answer.status in (200, 404, 503), "nobody may know for a moment"
+                assert answer.status in (200, 503), "nobody may know for a moment"
                 async for line in answer.content:
-                    if answer.status != 200:
+                    if answer.status == 503:
                         break
                     name, _, value = line.decode().rstrip("\n").partition(": ")
                     said[name] = value
