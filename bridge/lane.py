@@ -22,6 +22,7 @@ from bridge.ages import Ages
 from bridge.amqp_address import AmqpAddress
 from bridge.amqp_connection import AmqpConnection, LaneClosed
 from bridge.envelope import Properties
+from bridge.forgotten import FORGOTTEN_S, Forgotten
 from bridge.frames import Begin, Body, DroppedBody, FrameError
 from bridge.reached import Seen
 
@@ -84,6 +85,7 @@ class Lane:
         """Settled by an acknowledgement that the broker has not been sent yet."""
         self._saying: asyncio.TimerHandle | None = None
         self._ages = Ages()
+        self._forgotten = Forgotten()
 
     @classmethod
     async def open(
@@ -177,18 +179,23 @@ class Lane:
     async def look(self) -> Seen:
         """Ask how many messages wait in the queue; one question at a time. Raises LaneClosed.
 
-        The answer comes behind what the broker has sent before it, so behind a body for which there is no room.
+        The answer comes behind what the broker has sent before it, so behind a body for which there is no room. A lane
+        that the broker has forgotten is cut, for another one to be opened.
         """
         question = commands.Queue.Declare(queue=self._queue, passive=True)
         answer = await self._connection.ask(question, commands.Queue.DeclareOk)
         metrics.QUEUE_MESSAGES.labels(self._queue).set(answer.message_count or 0)
-        return Seen(
+        seen = Seen(
             waiting=answer.message_count or 0,
             consumers=answer.consumer_count or 0,
             taken=self._taken,
             in_order=self._in_order,
             settled=self._settled_below - 1,
         )
+        consumes = self._consumes and not self._draining
+        if consumes and self._forgotten.look(seen, self.in_hand()[0], self._connection.now_s):
+            self.abort(f"{seen.waiting} messages wait, and none has come for {FORGOTTEN_S:g} s")
+        return seen
 
     def proceed(self) -> None:
         """There is room for a body again."""
