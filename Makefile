@@ -13,8 +13,8 @@ setup:  ## Install everything that is missing
 demo: setup  ## Show the whole product on this machine
 	@$(bin)/brh demo
 
-test: setup  ## Run the tests, with ARGS="-k word" only some
-	@$(bin)/python -m pytest $(ARGS)
+test: setup  ## Run the tests, with ARGS="-k word" only some, with JOBS=2 on two stacks side by side
+	@$(bin)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile) $(ARGS)
 
 test-slow: setup  ## Run the tests that take minutes each (about a quarter of an hour)
 	@$(bin)/python -m pytest -m slow $(ARGS)
