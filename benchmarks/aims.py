@@ -68,6 +68,7 @@ _AGAINST_THE_PEER: Final = (
 COMPARISONS: Final[dict[str, tuple[Comparison, ...]]] = {
     "azurite": (
         Comparison("bridge ÷ raw Put Block", ratio("bridge", "raw Put Block"), at_least=0.9),
+        Comparison("bridge ÷ raw Put Block, hashing", ratio("bridge", "raw Put Block, hashing"), at_least=0.9),
         Comparison("bridge ÷ both ways, uncoupled", ratio("bridge", _BOTH)),
         *_AGAINST_THE_PEER,
         Comparison("peak RSS of the bridge", only("bridge", "peak_rss_mib"), "MiB", at_most=160),

@@ -1,7 +1,7 @@
 """The way out alone: the same blocks from memory into the same storage, by plain HTTP.
 
-`python -m benchmarks.raw_put_block COUNT SIZE`; settings as for `python -m bridge`. With `--md5` before them it only
-computes the MD5 of the blocks.
+`python -m benchmarks.raw_put_block COUNT SIZE`; settings as for `python -m bridge`. With `--hashing` before them it
+does not know the MD5 of a block before it sends it, as nobody does whose blocks differ; with `--md5` that is all it does.
 """
 
 from __future__ import annotations
@@ -97,8 +97,13 @@ async def _hash_blocks(count: int, size: int) -> None:
         _md5(bodies[each])
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "--md5":
-        asyncio.run(tell(_hash_blocks(int(sys.argv[2]), int(sys.argv[3]))))
+async def _run(how: str, count: int, size: int) -> None:
+    if how == "--md5":
+        await _hash_blocks(count, size)
     else:
-        asyncio.run(tell(put_blocks(load(BlobSettings), int(sys.argv[1]), int(sys.argv[2]))))
+        await put_blocks(load(BlobSettings), count, size, hash_each=how == "--hashing")
+
+
+if __name__ == "__main__":
+    *how, payloads, of_bytes = sys.argv[1:]
+    asyncio.run(tell(_run("".join(how), int(payloads), int(of_bytes))))

@@ -14,9 +14,9 @@ Scenario = Sequence[Round]
 
 def _azurite(scenario: Scenario) -> list[str]:
     return [
-        "Raw Put Block sends blocks from memory, and has the MD5 that the emulator asks for since before it began; the "
-        "two ways uncoupled are the lanes, which drop what they receive, and raw Put Block with the MD5 of each block, "
-        "at the same time in one process. "
+        "Raw Put Block sends blocks from memory, and has the MD5 that the emulator asks for since before it began; "
+        "hashing, it computes that of each block, as a client must whose blocks differ. The two ways uncoupled are the "
+        "lanes, which drop what they receive, and raw Put Block, hashing, at the same time in one process. "
         f"{_shares(scenario, 'bridge', 'Azurite')} MD5 alone is {_cpu(scenario, 'MD5 alone')} s of the bridge's; Azure "
         "is given the CRC-64 that the block's id needs anyway.",
         "A bridge writes to the memory that its lanes work with when it starts, so its resident set hardly depends on "

@@ -42,6 +42,7 @@ def azurite(machine: Machine) -> dict[str, Side]:
     many = (str(len(eight)), str(LARGE))
     return {
         "raw Put Block": partial(alone, machine, (*RAW, *many), LARGE, len(eight), queued=False),
+        "raw Put Block, hashing": partial(alone, machine, (*RAW, "--hashing", *many), LARGE, len(eight), queued=False),
         "MD5 alone": partial(alone, machine, (*RAW, "--md5", *many), LARGE, len(eight), queued=False),
         "both ways, uncoupled": partial(alone, machine, (*BOTH, *many), LARGE, len(eight)),
         "bridge": partial(bridged, machine, BRIDGE, LARGE, eight),
