@@ -1,7 +1,7 @@
 """The way out alone: the same blocks from memory into the same storage, by plain HTTP.
 
 `python -m benchmarks.raw_put_block COUNT SIZE`; settings as for `python -m bridge`. With `--hashing` before them it
-does not know the MD5 of a block before it sends it, as nobody does whose blocks differ; with `--md5` that is all it does.
+does not know the MD5 of a block before it sends it, as nobody does whose blocks differ; `--md5`: nothing but that.
 """
 
 from __future__ import annotations
