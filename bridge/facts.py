@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from bridge import metrics
+from bridge import metrics, tracing
 from bridge.contract.events import EVENT_MAX_BYTES, TransactionEvent, Watermark, encode, topic_name
 from bridge.kafka_access import client_options
 from bridge.settings import FactSettings, SettingsError
@@ -64,7 +64,9 @@ class Facts:
         """Publish and wait for the acknowledgement. Raises FactsUnavailable."""
         try:
             with metrics.FACT_SECONDS.time():
-                await self._producer.send_and_wait(self._topic, encode(event), key=event.transaction.encode())
+                await self._producer.send_and_wait(
+                    self._topic, encode(event), key=event.transaction.encode(), headers=tracing.carried()
+                )
         except KafkaError as error:
             metrics.FACTS_FAILED.inc()
             raise FactsUnavailable(f"a fact of {event.transaction} was not acknowledged: {error!r}") from error

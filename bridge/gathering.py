@@ -10,11 +10,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 import structlog
 
-from bridge import metrics
+from bridge import metrics, tracing
 from bridge.checksums import crc64, hex16
 from bridge.contract.events import PayloadsStaged, Staged
 from bridge.contract.inbound import Trace
@@ -24,6 +25,7 @@ from bridge.hold import HeldTooLong, Hold
 from bridge.lane import Lane, LaneClosed
 from bridge.layout import EMPTY_MARKER, BlockId, marker_id, part_name, part_of
 from bridge.outlets import Outlets
+from bridge.tracing import LINKS_MAX, Note, Notes, Step
 
 _log = structlog.get_logger()
 
@@ -73,7 +75,7 @@ class Gathering:
             return
         if runs := hand.take_ripe(self._loop.time()):
             self._working.add(transaction)
-            self._begin(self._batch(transaction, runs))
+            self._begin(_traced(transaction, runs, self._batch(transaction, runs)))
         if hand.empty:
             del self._hands[transaction]
         elif not runs:
@@ -107,8 +109,7 @@ class Gathering:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None  # the first failure cancelled the others
         crash_point("bridge.batch-staged")
-        traces = (small.message.trace for run in runs for small in run)
-        trace = next((trace for trace in traces if trace != Trace()), Trace())
+        trace = next(_traces(runs), Trace())
         for facts in _events([task.result() for task in staging]):
             await self._outlets.publish(hold, PayloadsStaged(transaction, facts, received, trace))
             crash_point("bridge.batch-published")
@@ -132,6 +133,19 @@ class Gathering:
             crc64s=tuple(hex16(small.crc64) for small in run),
             blocks=(hex16(block.crc64),) if pieces else (),
         )
+
+
+def _traces(runs: list[list[Small]]) -> Iterator[Trace]:
+    """What the producers of these said, each thing once."""
+    return iter(dict.fromkeys(small.message.trace for run in runs for small in run if small.message.trace != Trace()))
+
+
+def _traced(transaction: str, runs: list[list[Small]], work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    if not tracing.active():
+        return work
+    first, *others = [*islice(_traces(runs), LINKS_MAX + 1)] or [Trace()]
+    said: Notes = {Note.TRANSACTION: transaction, Note.PAYLOADS: sum(map(len, runs))}
+    return tracing.around(Step.STAGE, tracing.of(transaction, first), said, work, others)
 
 
 def _events(facts: list[Staged]) -> Iterator[tuple[Staged, ...]]:

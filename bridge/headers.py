@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bridge import metrics
-from bridge.contract.inbound import Rejected, RejectionCode
+from bridge import metrics, tracing
+from bridge.contract.inbound import HeaderMessage, Rejected, RejectionCode
 from bridge.crash_points import crash_point
 from bridge.envelope import check_header, parse_header
 from bridge.frames import Body
@@ -18,6 +18,7 @@ from bridge.hold import HeldTooLong, Hold
 from bridge.inflow import RefusedBody, WholeBody
 from bridge.intake import Intake
 from bridge.lane import Incoming, LaneClosed
+from bridge.tracing import Note, Step
 from bridge.unreadable import Unreadable
 
 _log = structlog.get_logger()
@@ -47,11 +48,10 @@ class HeaderIntake(Intake):
                 await self._refuse(queue, incoming, parsed, release)
                 return
             crash_point("bridge.header-parsed")
-            received, blobs = datetime.now(UTC), self._outlets.blobs
-            fact = await hold.insist(self._outlets.storage, lambda: keep_header(blobs, parsed, received))
-            crash_point("bridge.header-kept")
-            await self._outlets.publish(hold, fact)
-            crash_point("bridge.header-published")
+            with tracing.span(
+                Step.HEADER, tracing.of(parsed.transaction, parsed.trace), {Note.TRANSACTION: parsed.transaction}
+            ):
+                await self._keep(parsed, hold)
             incoming.lane.ack([incoming.tag])
             crash_point("bridge.header-acked")
             metrics.HEADERS.inc()
@@ -64,3 +64,10 @@ class HeaderIntake(Intake):
             _log.info("header comes again", transaction=incoming.properties.correlation_id, reason=str(error))
         finally:
             release()
+
+    async def _keep(self, message: HeaderMessage, hold: Hold) -> None:
+        received, blobs = datetime.now(UTC), self._outlets.blobs
+        fact = await hold.insist(self._outlets.storage, lambda: keep_header(blobs, message, received))
+        crash_point("bridge.header-kept")
+        await self._outlets.publish(hold, fact)
+        crash_point("bridge.header-published")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from bridge import metrics
+from bridge import metrics, tracing
 from bridge.contract.events import PayloadsStaged
 from bridge.contract.inbound import SMALL_PAYLOAD_BYTES, PayloadMessage, Rejected
 from bridge.crash_points import crash_point
@@ -32,6 +32,7 @@ from bridge.memory import Memory
 from bridge.outlets import Outlets
 from bridge.settings import BridgeSettings
 from bridge.staging import stage_payload, wrong_digest
+from bridge.tracing import Note, Notes, Step
 
 _log = structlog.get_logger()
 LARGE: Final = "large"
@@ -64,7 +65,7 @@ class PayloadIntake(Intake):
                 blocks_max=self._settings.blocks_in_flight,
                 proceed=incoming.lane.proceed,
             )
-            self._begin(self._large(queue, incoming, message, body))
+            self._begin(_traced(message, self._large(queue, incoming, message, body)))
             return body
         return self._small(queue, incoming, message)
 
@@ -104,3 +105,14 @@ class PayloadIntake(Intake):
                 self._gathering.take(Small(message, body, incoming.lane, incoming.tag, release, self._loop.time()))
 
         return WholeBody(message.size, memory=self._memory, proceed=incoming.lane.proceed, done=arrived)
+
+
+def _traced(message: PayloadMessage, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    parent = tracing.of(message.transaction, message.trace)
+    said: Notes = {
+        Note.TRANSACTION: message.transaction,
+        Note.SERIES: message.series,
+        Note.ORDINAL: message.ordinal,
+        Note.BYTES: message.size,
+    }
+    return tracing.around(Step.STAGE, parent, said, work)

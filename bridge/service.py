@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from mode import Service
 
-from bridge import metrics, topology
+from bridge import metrics, topology, tracing
 from bridge.amqp_address import AmqpAddress
 from bridge.azure_blobs import AzureBlobs
 from bridge.broker_check import check_broker
@@ -55,6 +55,7 @@ class Bridge(Service):
     async def on_start(self) -> None:
         """Connect to all three systems, then begin to consume."""
         decode_whatever_comes()
+        tracing.start(self._settings, "brh-bridge", self._name)
         settings = self._settings
         address = AmqpAddress.parse(settings.amqp_url)
         longest_s = unheard_max_s(settings, address.heartbeat_s)
@@ -124,6 +125,7 @@ class Bridge(Service):
             await lanes.stop()
         if self._watermarks is not None:
             await self._watermarks.stop()
+        await asyncio.to_thread(tracing.stop)
 
     def _unready(self) -> str:
         """What keeps us from consuming; empty when nothing does."""

@@ -101,11 +101,22 @@ class BlobSettings(BaseGroup):
     """Pinned: the client's own default may be newer than what a region or the emulator has."""
 
 
+class TracingSettings(BaseGroup):
+    """OpenTelemetry."""
+
+    otlp_endpoint: str = Field("", pattern=r"^(https?://[!-~]+)?$")
+    """Base URL of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`. Empty: nothing is traced."""
+    trace_share: float = Field(0.1, ge=0, le=1)
+    """Share of the transactions that are traced, of those whose producers send no `traceparent`: that says it for
+    itself. Delivering what failed or was abandoned is always traced. To keep such a transaction from its first message
+    on, trace all and let the collector choose."""
+
+
 class FactSettings(InstanceSettings, KafkaSettings):
     """Whoever publishes facts."""
 
 
-class BridgeSettings(FactSettings, AmqpSettings, BlobSettings, WatermarkSettings):
+class BridgeSettings(FactSettings, AmqpSettings, BlobSettings, WatermarkSettings, TracingSettings):
     """The bridge process."""
 
     lanes: int = Field(4, ge=1, le=64)

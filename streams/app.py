@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bridge import metrics
+from bridge import metrics, tracing
 from bridge.blobs import Blobs
 from bridge.contract import events
 from bridge.crash_points import crash_point
@@ -26,6 +26,7 @@ from streams.record import Record, moment
 from streams.routing import NotReady
 from streams.settings import TrackerSettings
 from streams.topics import Topics
+from streams.traced import Gathered, fact_taken, trace_with
 from streams.types_file import load_policies
 from streams.worker import raw_topic, worker_options
 from tables import effects
@@ -69,6 +70,9 @@ transactions = app.Table(
 )
 
 
+gathered = Gathered()
+
+
 class _TopicsOutbox:
     """Records leave through Faust's producer, which is flushed before the offset of their event is committed."""
 
@@ -79,7 +83,9 @@ class _TopicsOutbox:
             # `tables.limits` keeps every plan below. One that is not would end worker after worker, so it stays here.
             log.error("an effect of %s has %d bytes and is not asked for", effect.transaction, len(value))
             return
-        deliveries_topic.send_soon(key=key, value=value, partition=partition)
+        if isinstance(effect, effects.Deliver):
+            tracing.link(gathered.take(key))
+        deliveries_topic.send_soon(key=key, value=value, partition=partition, headers=tracing.carried())
         metrics.EFFECTS.labels(type(effect).__name__).inc()
         crash_point("tracker.effect-sent")
 
@@ -121,7 +127,7 @@ async def assemble(stream: Any) -> None:
     async for event in stream.events():
         message = event.message
         crash_point("tracker.record-read")
-        with metrics.EVENT_SECONDS.time():
+        with metrics.EVENT_SECONDS.time(), fact_taken(message, gathered):
             record = Record(message.partition, message.offset, moment(message.timestamp), message.key, message.value)
             assembler.take(record)
         crash_point("tracker.record-taken")
@@ -167,6 +173,7 @@ def _container() -> Callable[[], AbstractAsyncContextManager[Blobs]] | None:
     return connect
 
 
+trace_with(app, settings, "brh-tracker", settings.worker_id)
 look = TrackerLook(app, topics.events, owned_partitions, assembler.partition, lambda: assembler.late)
 serve_metrics(app, metrics.Kind.TRACKER, look)
 api.mount(app, transactions, topics, assembler, publish_command, settings, Archive(_container()))

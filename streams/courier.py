@@ -17,13 +17,14 @@ from typing import Final, TypeVar, assert_never
 
 import structlog
 
-from bridge import metrics
+from bridge import metrics, tracing
 from bridge.blobs import BlobChanged, Blobs, BlobsError, BlobsRefused
 from bridge.contract.events import Delivered, DeliveryRefused, Told
 from bridge.contract.outbound import Outcome, Problem, SeriesResult, Stage, from_rfc3339, rfc3339
 from bridge.contract.outbound import Told as ToldRecord
 from bridge.crash_points import crash_point
 from bridge.notices import NoticesUnavailable
+from bridge.tracing import WITHIN, Note, Step
 from bridge.unreadable import Unreadable
 from streams.clean import clean
 from streams.commit import Assembled, Unassembled, assemble
@@ -104,12 +105,18 @@ class Courier:
             problem = _problem("delivery-timeout", "A delivery took too long", detail, "assemble")
         crash_point("delivery.refused")
         metrics.REFUSED.labels(problem.code).inc()
+        tracing.say({Note.CODE: problem.code})
         _log.warning("delivery refused", transaction=transaction, code=problem.code, detail=problem.detail)
         return DeliveryRefused(transaction, effect, problem, unclear)
 
     async def _tell_again(self, transaction: str) -> Delivered | None:
         decided = await find_outcome(self._blobs, transaction)
-        return None if decided is None else await self._follow(decided)
+        if decided is None:
+            return None
+        with tracing.span(
+            Step.CARRY_OUT, tracing.of(transaction, decided.audience.trace), {Note.TRANSACTION: transaction}
+        ):
+            return await self._follow(decided)
 
     async def _done(self, effect: Effect) -> Delivered | Told:
         match effect:
@@ -149,7 +156,8 @@ class Courier:
 
     async def _assembled(self, effect: Deliver) -> Assembled:
         if effect.outcome == "Completed":
-            return await assemble(self._blobs, effect, self._settings.commits_in_flight)
+            with tracing.span(Step.ASSEMBLE, WITHIN, {}):
+                return await assemble(self._blobs, effect, self._settings.commits_in_flight)
         nothing = tuple(SeriesResult(s.series, s.total_count, 0, s.content_type, ()) for s in effect.series)
         return Assembled(nothing, partial=False)
 
@@ -161,7 +169,9 @@ class Courier:
             crash_point("delivery.cleaned-up")
         told = await find_told(self._blobs, outcome.transaction_id)
         if told is None:
-            told = await mark_told(self._blobs, outcome.transaction_id, await self._tell(decided))
+            with tracing.span(Step.NOTIFY, WITHIN, {Note.OUTCOME: outcome.outcome}):
+                said = await self._tell(decided)
+            told = await mark_told(self._blobs, outcome.transaction_id, said)
             crash_point("delivery.told-marked")
             _count(outcome)
         return delivered(decided, told)

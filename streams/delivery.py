@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from faust.types.tuples import TP
 
-from bridge import metrics
+from bridge import metrics, tracing
 from bridge.azure_blobs import AzureBlobs
 from bridge.contract import events
 from bridge.contract.outbound import CloudEvent
@@ -27,6 +27,7 @@ from streams.post import Post
 from streams.settings import DeliverySettings
 from streams.sweep import Sweeper
 from streams.topics import Topics
+from streams.traced import carried_out, trace_with
 from streams.window import Window
 from streams.worker import raw_topic, worker_options
 from tables import effects
@@ -54,6 +55,7 @@ window = Window(
 )
 
 
+trace_with(app, settings, "brh-delivery", settings.worker_id)
 serve_metrics(app, metrics.Kind.DELIVERY, lambda: look_at_partitions(app, topics.deliveries))
 
 
@@ -83,14 +85,17 @@ async def _carry_out(courier: Courier, message: Any) -> None:
         metrics.PARKED.inc()
         return
     crash_point("delivery.effect-read")
-    answer = await courier.carry_out(effect)
-    if answer is not None:
-        await _report(answer)
-        crash_point("delivery.answered")
+    with carried_out(effect, message):
+        answer = await courier.carry_out(effect)
+        if answer is not None:
+            await _report(answer)
+            crash_point("delivery.answered")
 
 
 async def _report(answer: events.TransactionEvent) -> None:
-    await events_topic.send_soon(key=answer.transaction.encode(), value=events.encode(answer))
+    await events_topic.send_soon(
+        key=answer.transaction.encode(), value=events.encode(answer), headers=tracing.carried()
+    )
 
 
 def _owns(transaction: str) -> bool:

@@ -15,6 +15,7 @@ from bridge.settings import (
     FactSettings,
     InstanceSettings,
     KafkaSettings,
+    TracingSettings,
     WatermarkSettings,
 )
 from streams.api_settings import ApiSettings, ApiTokens
@@ -53,7 +54,7 @@ def _attempt(seconds: float, others: ValidationInfo) -> float:
     return seconds
 
 
-class WorkerSettings(InstanceSettings, KafkaSettings):
+class WorkerSettings(InstanceSettings, KafkaSettings, TracingSettings):
     """What both kinds of Faust worker need."""
 
     worker_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
