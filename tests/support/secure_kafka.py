@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streams.stack import ports
@@ -22,17 +22,27 @@ ssl.keystore.location={keystore}
 ssl.truststore.type=PEM
 ssl.truststore.location={truststore}
 """
+_AUTHORIZER = """\
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+"""
+"""Who comes by the plaintext listener is the broker itself, or whoever manages it; others may do what was allowed."""
 
 
 class SecureKafka:
     """One node; its plaintext listener is for itself and for whoever waits until it is up."""
 
-    def __init__(self, folder: Path, authority: Authority) -> None:
+    def __init__(
+        self, folder: Path, authority: Authority, users: Mapping[str, str] | None = None, *, authorizer: bool = False
+    ) -> None:
+        """`users`: passwords by name. With an authorizer, they may do nothing that no ACL allows."""
+        users = users or {USER: PASSWORD}
         folder.mkdir(parents=True, exist_ok=True)
         server = authority.sign("kafka", "IP:127.0.0.1")
         keystore = folder / "keystore.pem"
         keystore.write_text(server.key.read_text() + server.certificate.read_text())
         security = _SECURITY.format(keystore=keystore, truststore=authority.certificate)
+        security += _AUTHORIZER if authorizer else ""
         chosen = ports.choose(("scram", "mutual"))
         self.scram = f"{ports.LOOPBACK}:{chosen['scram']}"
         """By name and password over TLS."""
@@ -55,7 +65,8 @@ class SecureKafka:
 
             def _java(self, *arguments: str) -> Sequence[str]:
                 if "format" in arguments:
-                    arguments += ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+                    for name, password in users.items():
+                        arguments += ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
                 return super()._java(*arguments)
 
         self.node = Node(folder, state_file.create(folder))
