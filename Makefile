@@ -1,6 +1,6 @@
 # Everything a developer does, in one word each. `make setup` is idempotent; the others call it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow crash sim chaos teeth mutants check bench docs lock lock-check lock-stack clean
+.PHONY: help setup demo test test-slow crash sim chaos teeth mutants check audit sbom bench docs lock lock-check lock-stack clean
 bin := .venv/bin
 
 help:  ## Say what there is
@@ -51,6 +51,12 @@ check: setup lock-check  ## Format, lint, types, layers, dependencies, locks
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/deptry .
+
+audit: setup  ## Ask whether advisories are known of what is pinned; says NOT AUDITED where nobody can be asked
+	@scripts/audit
+
+sbom: setup  ## Write what the product consists of into dist/sbom.cdx.json (CycloneDX)
+	@scripts/audit sbom
 
 lock:  ## Pin the dependencies of pyproject.toml anew
 	@scripts/lock
