@@ -168,14 +168,14 @@ class World:
     def pid(self, name: str) -> int | None:
         return self._supervisor.pid(name) if self._supervisor else None
 
-    def kill(self, name: str) -> int:
-        """SIGKILL one process; its supervisor starts it again."""
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """SIGKILL one process, or send it another signal; when it has ended its supervisor starts it again."""
 
         def kill_once() -> int | None:
             pid = self.pid(name)
             try:
                 if pid is not None:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, number)
             except ProcessLookupError:  # killed a moment ago, and the supervisor has not seen it yet
                 return None
             return pid
