@@ -23,7 +23,7 @@ from streams.worker import raw_topic, worker_options
 _POLL_S: Final = 0.005
 plan = msgspec.json.decode(os.environ["PLAN"], type=Plan)
 settings = WorkerSettings(**plan.settings)
-options = worker_options(settings, plan.name, plan.bind)
+options = worker_options(settings, plan.name, plan.bind, process="benchmark")
 limits = options.pop("limits")
 app: faust.App = HardenedApp(plan.name, limits=limits, **options) if plan.ours else faust.App(plan.name, **options)
 events = raw_topic(app, f"{plan.name}.events", settings.partitions)

@@ -9,7 +9,7 @@ from typing import Final
 from mode import Worker
 
 from bridge import lean  # noqa: F401  # before structlog
-from bridge.logs import configure_logs
+from bridge.logs import configure_logs, refuse
 from bridge.service import Bridge
 from bridge.settings import BridgeSettings, SettingsError, load
 
@@ -23,10 +23,10 @@ def main() -> None:
     """Run a bridge until a signal or a failure ends it."""
     try:
         settings = load(BridgeSettings)
-        worker = Worker(Bridge(settings), loglevel="INFO", logfile=sys.stderr, redirect_stdouts=False)
+        config = configure_logs(settings, "bridge", settings.bridge_id)
+        worker = Worker(Bridge(settings), logfile=sys.stderr, logging_config=config, redirect_stdouts=False)
     except SettingsError as error:
-        raise SystemExit(f"bridge: {error} (bad-settings)") from None
-    configure_logs()
+        refuse("bridge", error)
     gc.collect()
     gc.freeze()  # what was imported stays, and need not be looked at
     gc.set_threshold(COLLECT_AFTER, 20, 50)

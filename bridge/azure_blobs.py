@@ -143,7 +143,7 @@ class AzureBlobs:
                 return []
         ours = [Block(block_id, block.size) for block in found if (block_id := BlockId.parse(block.id)) is not None]
         if len(ours) < len(found):
-            _log.warning("blobs.foreign_blocks", blob=name, foreign=len(found) - len(ours))
+            _log.warning("blocks that are not ours", blob=name, foreign=len(found) - len(ours))
         return [block for block in ours if block.id != KEEP_ALIVE]
 
     async def commit(

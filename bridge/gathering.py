@@ -141,8 +141,6 @@ def _traces(runs: list[list[Small]]) -> Iterator[Trace]:
 
 
 def _traced(transaction: str, runs: list[list[Small]], work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-    if not tracing.active():
-        return work
     first, *others = [*islice(_traces(runs), LINKS_MAX + 1)] or [Trace()]
     said: Notes = {Note.TRANSACTION: transaction, Note.PAYLOADS: sum(map(len, runs))}
     return tracing.around(Step.STAGE, tracing.of(transaction, first), said, work, others)

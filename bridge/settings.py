@@ -101,6 +101,15 @@ class BlobSettings(BaseGroup):
     """Pinned: the client's own default may be newer than what a region or the emulator has."""
 
 
+class LogSettings(BaseGroup):
+    """What processes log, to stderr."""
+
+    log_format: Literal["console", "json"] = "console"
+    """`json`: one object a line. `console` is for people."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lines below this are left out."""
+
+
 class TracingSettings(BaseGroup):
     """OpenTelemetry."""
 
@@ -116,7 +125,7 @@ class FactSettings(InstanceSettings, KafkaSettings):
     """Whoever publishes facts."""
 
 
-class BridgeSettings(FactSettings, AmqpSettings, BlobSettings, WatermarkSettings, TracingSettings):
+class BridgeSettings(FactSettings, AmqpSettings, BlobSettings, WatermarkSettings, TracingSettings, LogSettings):
     """The bridge process."""
 
     lanes: int = Field(4, ge=1, le=64)

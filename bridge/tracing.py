@@ -13,6 +13,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from structlog.contextvars import bound_contextvars
+
 from bridge.contract.inbound import Trace
 
 if TYPE_CHECKING:
@@ -79,17 +81,27 @@ def stop() -> None:
         spans.stop()
 
 
+_BOUND: Final = {
+    Note.TRANSACTION: "transaction",
+    Note.SERIES: "series",
+    Note.ORDINAL: "ordinal",
+    Note.EFFECT: "effect",
+}
+"""What lines that are logged meanwhile are bound to, whether anything is traced or not."""
+
+
 @contextmanager
 def span(step: Step, parent: Trace, said: Notes, links: Iterable[Trace] = ()) -> Iterator[None]:
-    """Around some work. An exception that leaves the block is named in the span.
+    """Around some work, with its lines in the log. An exception that leaves the block is named in the span.
 
     `parent` is what `of` or `received` gives; `WITHIN`: the span that is current.
     """
-    if (spans := _Process.spans) is None:
-        yield
-        return
-    with spans.span(step, parent, said, links):
-        yield
+    with bound_contextvars(**{_BOUND[name]: value for name, value in said.items() if name in _BOUND}):
+        if (spans := _Process.spans) is None:
+            yield
+        else:
+            with spans.span(step, parent, said, links):
+                yield
 
 
 async def around(
@@ -102,11 +114,6 @@ async def around(
     """The same around a coroutine."""
     with span(step, parent, said, links):
         await work
-
-
-def active() -> bool:
-    """Whether anything is traced."""
-    return _Process.spans is not None
 
 
 def say(said: Notes) -> None:

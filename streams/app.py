@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from bridge import metrics, tracing
 from bridge.blobs import Blobs
 from bridge.contract import events
 from bridge.crash_points import crash_point
+from bridge.logs import refuse
 from bridge.settings import SettingsError, load
 from streams import api
 from streams.archive import LOOKS_IN_FLIGHT, Archive
@@ -36,12 +37,12 @@ try:
     settings = load(TrackerSettings)
     policies = load_policies(settings.types_file)
 except SettingsError as error:
-    raise SystemExit(f"tracker: {error} (bad-settings)") from None
+    refuse("tracker", error)
 
 COMMAND_ACK_S: Final = 8.0
 """How long Kafka may take to acknowledge a command: with the question to the owner less than callers wait."""
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 topics = Topics(settings.namespace, settings.partitions)
 app = HardenedApp(
@@ -50,7 +51,7 @@ app = HardenedApp(
     row_partition=lambda key: topics.partition_of(transaction_of(msgspec.json.decode(key, type=str))),
     fenced={topics.deliveries},  # what it asks of an effect is judged from rows that only an owner has
     store=settings.store,
-    **worker_options(settings, topics.tracker_group, settings.api_bind, settings.api_url),
+    **worker_options(settings, topics.tracker_group, settings.api_bind, settings.api_url, process="tracker"),
 )
 events_topic = raw_topic(app, topics.events, settings.partitions)
 deliveries_topic = raw_topic(app, topics.deliveries, settings.partitions)
@@ -81,7 +82,7 @@ class _TopicsOutbox:
         key, value = effect.transaction.encode(), effects.encode(effect)
         if len(value) > effects.EFFECT_MAX_BYTES:
             # `tables.limits` keeps every plan below. One that is not would end worker after worker, so it stays here.
-            log.error("an effect of %s has %d bytes and is not asked for", effect.transaction, len(value))
+            _log.error("an effect is too large to be asked for", transaction=effect.transaction, bytes=len(value))
             return
         if isinstance(effect, effects.Deliver):
             tracing.link(gathered.take(key))

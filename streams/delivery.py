@@ -17,6 +17,7 @@ from bridge.azure_blobs import AzureBlobs
 from bridge.contract import events
 from bridge.contract.outbound import CloudEvent
 from bridge.crash_points import crash_point
+from bridge.logs import refuse
 from bridge.notices import Notices
 from bridge.settings import SettingsError, load
 from streams.courier import Courier
@@ -35,14 +36,14 @@ from tables import effects
 try:
     settings = load(DeliverySettings)
 except SettingsError as error:
-    raise SystemExit(f"delivery: {error} (bad-settings)") from None
+    refuse("delivery", error)
 
 topics = Topics(settings.namespace, settings.partitions)
 app = HardenedApp(
     topics.delivery_group,
     # A rebalance need not wait for deliveries in hand: whoever gets the partition finds out what is done already.
     stream_wait_empty=False,
-    **worker_options(settings, topics.delivery_group, settings.delivery_bind),
+    **worker_options(settings, topics.delivery_group, settings.delivery_bind, process="delivery"),
 )
 deliveries_topic = raw_topic(app, topics.deliveries, settings.partitions)
 events_topic = raw_topic(app, topics.events, settings.partitions)

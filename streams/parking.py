@@ -15,12 +15,12 @@ another release can be published again, key and value as they are, when a releas
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import msgspec
+import structlog
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ def park(parked_topic: Any, origin: Origin, key: bytes | None, value: bytes | No
 
     `reason` is a sentence that ends with a code in parentheses.
     """
-    log.error("parked %s/%d@%d: %s", origin.topic, origin.partition, origin.offset, reason)
+    _log.error("record parked", **msgspec.structs.asdict(origin), reason=reason)
     headers = {name: str(field).encode() for name, field in msgspec.structs.asdict(origin).items()}
     headers["reason"] = reason.encode()
     return parked_topic.send_soon(key=key, value=value, headers=headers, partition=0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from bridge.contract.outbound import Problem
@@ -19,7 +19,7 @@ from tables.policies import Policies
 from tables.rules import PROBLEMS_MAX
 from tables.transaction import FINAL, Transaction
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class _Remembered(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ def recover(
             transaction = _folded(transaction_id, rows, keys, policies)
         except Unreadable as error:
             # Without one of its facts it would be another transaction; the others must not wait for it.
-            log.warning("transaction %s is left alone, because a row of it cannot be read: %s", transaction_id, error)
+            _log.warning("transaction is left alone", transaction=transaction_id, unreadable_row=str(error))
             partition.unreadable[transaction_id] = str(error)
             continue
         partition.keys[transaction_id] = keys
@@ -76,7 +76,7 @@ def closed(rows: Mapping[str, Any], transaction_id: str, policies: Policies) -> 
     try:
         return receipts.fold(transaction_id, [receipts.read(row)], policies)
     except Unreadable as error:
-        log.warning("the outcome's row of %s cannot be read: %s", transaction_id, error)
+        _log.warning("the row of an outcome cannot be read", transaction=transaction_id, reason=str(error))
         return None
 
 
@@ -117,6 +117,6 @@ def _remembered(transaction_id: str, shown: Mapping[str, Any]) -> _Remembered | 
         found: _Remembered = convert(shown, _Remembered)
     except Unreadable as error:
         # It is a view: what it alone remembers are counters, and it is written anew.
-        log.warning("the readable row of %s cannot be read and is not believed: %s", transaction_id, error)
+        _log.warning("a readable row is not believed", transaction=transaction_id, reason=str(error))
         return None
     return found

@@ -15,6 +15,7 @@ from bridge.settings import (
     FactSettings,
     InstanceSettings,
     KafkaSettings,
+    LogSettings,
     TracingSettings,
     WatermarkSettings,
 )
@@ -54,7 +55,7 @@ def _attempt(seconds: float, others: ValidationInfo) -> float:
     return seconds
 
 
-class WorkerSettings(InstanceSettings, KafkaSettings, TracingSettings):
+class WorkerSettings(InstanceSettings, KafkaSettings, TracingSettings, LogSettings):
     """What both kinds of Faust worker need."""
 
     worker_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,64}$")

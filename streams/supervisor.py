@@ -48,7 +48,8 @@ class Child(msgspec.Struct, frozen=True):
 def children(bridges: int, trackers: int, deliveries: int, env: Mapping[str, str]) -> list[Child]:
     """The processes of one machine. `env` holds the settings; names and ports are added, each process its own."""
     worker = env.get("BRH_WORKER_ID") or socket.gethostname()
-    faust = (sys.executable, "-m", "faust", "--loglevel", "info")
+    quiet = ("--quiet",) if env.get("BRH_LOG_FORMAT") == "json" else ()  # or Faust draws a table of what it starts
+    faust = (sys.executable, "-m", "faust", *quiet)
     made = []
     for number in range(1, bridges + 1):
         bind = _bind(env.get("BRH_BRIDGE_BIND", "127.0.0.1:6068"), number)

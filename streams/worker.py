@@ -19,9 +19,20 @@ HEARTBEATS_PER_SESSION: Final = 5
 REBALANCE_TIMEOUT_S: Final = 60
 
 
-def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "") -> dict[str, Any]:
-    """Keyword arguments for `HardenedApp`; `url` is where other workers find this one, if not at its bind address."""
-    configure_logs()
+class PlainWorker(faust.Worker):
+    """Without Faust's spinner, which writes between the lines of the log."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spinner = None
+
+
+def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "", *, process: str) -> dict[str, Any]:
+    """Keyword arguments for `HardenedApp`.
+
+    `url` is where other workers find this one, if not at its bind address; `process` is its name in the logs.
+    """
+    log_config = configure_logs(settings, process, settings.worker_id)
     host, port = host_and_port(bind)
     name = settings.worker_id or f"port-{port}"
     return {
@@ -35,6 +46,8 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
         "broker": [f"kafka://{server.strip()}" for server in settings.kafka_bootstrap.split(",")],
         "broker_credentials": _credentials(settings),
         "autodiscover": False,
+        "Worker": PlainWorker,
+        "logging_config": log_config,
         "datadir": str(settings.data_dir / f"{group}-{name}"),
         # Transactions of Kafka do not reach RabbitMQ or blob storage, and Faust's commit offsets outside of them.
         "processing_guarantee": "at_least_once",

@@ -16,6 +16,7 @@ from rich.filesize import decimal
 
 from bridge.azure_blobs import AzureBlobs
 from bridge.logs import configure_logs
+from bridge.settings import LogSettings, load
 from bridge.topology import OUTBOUND_EXCHANGE
 from streams.cli import show
 from streams.cli.client import Api, connected
@@ -43,7 +44,7 @@ def command(keep: bool) -> None:
     The result has four series, one of 128 MiB; its payloads are shuffled, a fifth of them is sent twice, and the
     header comes last. A tracker is killed with SIGKILL on the way. The brokers stay up afterwards.
     """
-    configure_logs()
+    configure_logs(load(LogSettings), "demo")
     folder = Path(os.environ.get("BRH_STACK_DIR", ".brh/stack"))
     say = click.echo
     say("1. Real RabbitMQ, Kafka and Azurite on this machine")

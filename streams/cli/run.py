@@ -27,10 +27,14 @@ def command(bridges: int, trackers: int, deliveries: int) -> None:
 
     SIGTERM or Ctrl-C drains: nothing new is taken, what is in hand is finished.
     """
-    load(TrackerSettings)  # wrong settings are said once here, not by every child again and again
+    settings = load(TrackerSettings)  # wrong settings are said once here, not by every child again and again
     env = {name: value for name, value in os.environ.items() if name.startswith("BRH_")}
+    env["BRH_LOG_FORMAT"] = settings.log_format
+    # Whoever reads JSON finds the process in each line.
+    shape = "{line}" if settings.log_format == "json" else "{name} | {line}"
     supervisor = Supervisor(
-        children(bridges, trackers, deliveries, env), lambda name, line: click.echo(f"{name} | {line}")
+        children(bridges, trackers, deliveries, env),
+        lambda name, line: click.echo(shape.format(name=name, line=line)),
     )
     try:
         asyncio.run(_run(supervisor))

@@ -105,6 +105,7 @@ def test_the_demo_ends_where_the_stack_does(monkeypatch: pytest.MonkeyPatch) -> 
         raise StackError("kafka did not answer", code="service-not-ready", remedy="See its log.")
 
     monkeypatch.setattr(Stack, "up", up)
+    monkeypatch.setattr(demo, "configure_logs", lambda *_: None)  # it would be those of all tests that follow
     assert ended("demo") == (4, "(stack)")
 
 
