@@ -1,6 +1,6 @@
 # Everything a developer does, in one word each. `make setup` is idempotent; the others call it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow crash sim chaos teeth mutants check audit sbom bench docs lock lock-check lock-stack clean
+.PHONY: help setup demo test test-slow crash sim chaos soak teeth mutants check audit sbom bench docs lock lock-check lock-stack clean
 bin := .venv/bin
 
 help:  ## Say what there is
@@ -28,6 +28,9 @@ endif
 
 chaos: setup  ## Break a whole installation for MINUTES=5 with SEED=7, and judge it from outside
 	@$(bin)/python -m tests.chaos run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),7) $(ARGS)
+
+soak: setup  ## Half an hour of steady load with a fault a minute: what processes hold, and whether it grows
+	@$(bin)/python -m tests.chaos run --soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),11) $(ARGS)
 
 crash: setup  ## Have processes die at every crash point, and write docs/crashes.md (about an hour)
 	@$(bin)/python -m tests.crash run $(ARGS)

@@ -17,6 +17,7 @@ import click
 from tests.chaos.campaigns import record
 from tests.chaos.run import GIB, Ran, Wanted
 from tests.chaos.run import run as run_once
+from tests.chaos.soak import as_text
 
 
 @click.group()
@@ -32,6 +33,7 @@ def main() -> None:
 @click.option("--huge-every", default=400, show_default=True, help="Transactions for one of 250 MB; 0: none.")
 @click.option("--small", is_flag=True, help="One process of each kind.")
 @click.option("--plant", default="", help="A mistake to be caught; see tests/chaos/planted.py.")
+@click.option("--soak", is_flag=True, help="End no process, one fault a minute; say what processes hold.")
 @click.option("--ledger", is_flag=True, help="Append what came of it to docs/campaigns.jsonl.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help="Instead of .brh/chaos/<seed>-<time>.")
 @click.option("--keep", is_flag=True, help="Keep the folder of a good run, too.")
@@ -43,6 +45,7 @@ def run(
     huge_every: int,
     small: bool,
     plant: str,
+    soak: bool,
     ledger: bool,
     folder: Path | None,
     keep: bool,
@@ -52,8 +55,10 @@ def run(
     folder.mkdir(parents=True)
     # That the service behind a proxy is away is one of the faults, and no traceback of the proxy's.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    wanted = Wanted(seed, minutes, rate, int(gigabytes * GIB), huge_every, small, plant)
+    wanted = Wanted(seed, minutes, rate, int(gigabytes * GIB), huge_every, small, plant, soak)
     ran = asyncio.run(_until_told(run_once(folder, wanted, click.echo)))
+    if ran.held:
+        click.echo(as_text(ran.held))
     for problem in ran.problems:
         click.echo(f"PROBLEM {problem}")
     for each in ran.report["violations"]:

@@ -18,7 +18,7 @@ def record(wanted: Wanted, ran: Ran) -> None:
     """Append a run."""
     report = ran.report
     line = {
-        "kind": "chaos",
+        "kind": "soak" if wanted.soak else "chaos",
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": _commit(),
         "seed": wanted.seed,
@@ -30,6 +30,8 @@ def record(wanted: Wanted, ran: Ran) -> None:
         "violations": report["violations"],
         "problems": ran.problems,
     }
+    if ran.held:
+        line["held"] = {name: {what: each._asdict() for what, each in of.items()} for name, of in ran.held.items()}
     with LEDGER.open("a") as file:
         file.write(json.dumps(line | ({"planted": wanted.plant} if wanted.plant else {})) + "\n")
 

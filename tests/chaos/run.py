@@ -6,13 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from tests.chaos.faults import Faults
-from tests.chaos.schedule import schedule
+from tests.chaos.schedule import PATIENT, WILD, schedule
 from tests.chaos.site import SETTLE_S, Site
+from tests.chaos.soak import RETENTION, Slope, grown, held, sampled
 
 DRAIN_S: Final = 240.0
 """How long the producer may take to have confirmed what it has begun."""
@@ -37,6 +39,8 @@ class Wanted:
     """One process of each kind, instead of two bridges, three trackers and two deliveries."""
     plant: str = ""
     """A mistake that the processes are to have."""
+    soak: bool = False
+    """No process is ended, and what they hold is written down."""
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Ran:
     faults: dict[str, int] = field(default_factory=dict)
     missed: dict[str, int] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=lambda: {"violations": []})
+    held: dict[str, dict[str, Slope]] = field(default_factory=dict)
+    """What processes held, of a run that looks at it."""
     problems: list[str] = field(default_factory=list)
     """What went wrong with the run itself."""
 
@@ -67,7 +73,7 @@ async def run(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Ran:
 
     counts = (1, 1, 1) if wanted.small else (2, 3, 2)
     processes = dict(zip(("bridges", "trackers", "deliveries"), counts, strict=True))
-    async with Site(folder, **processes, plant=wanted.plant) as site:
+    async with Site(folder, **processes, plant=wanted.plant, env=RETENTION if wanted.soak else {}) as site:
         site.begin("check", site.checker_config())
         await site.wait(lambda: (folder / "listening").exists() or _ended(site, "check"), LISTENING_S, "it listens")
         await site.start()
@@ -76,10 +82,13 @@ async def run(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Ran:
         site.begin("produce", site.producer_config(wanted.seed, **load))
         faults = Faults(site, tell)
         try:
-            await _let_happen(site, faults, wanted)
+            async with sampled(site) if wanted.soak else nullcontext():
+                await _let_happen(site, faults, wanted)
             tell("healing")
         finally:
             await faults.heal()
+        ran.held = held(folder) if wanted.soak else {}
+        ran.problems += grown(ran.held)
         tell("no more faults; waiting until all is quiet")
         ran.faults, ran.missed = dict(faults.happened), dict(faults.missed)
         await _settle(site, ran)
@@ -88,7 +97,8 @@ async def run(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Ran:
 
 async def _let_happen(site: Site, faults: Faults, wanted: Wanted) -> None:
     began = time.monotonic()
-    for planned in [*schedule(wanted.seed, wanted.minutes, site.places), None]:
+    style = PATIENT if wanted.soak else WILD
+    for planned in [*schedule(wanted.seed, wanted.minutes, site.places, style), None]:
         due = began + (planned.at_s if planned else wanted.minutes * 60)
         while time.monotonic() < due:
             if _stops_early(site):

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-PAUSE_S: Final = (4.0, 11.0)
-"""Between the beginnings of two faults; those that last overlap."""
 CALM_S: Final = 8.0
 """At the beginning, so that there is something to break."""
 BLOB_FAULTS: Final = (
@@ -53,18 +51,29 @@ class Places:
     """Of the workers' consumer groups."""
 
 
-def schedule(seed: int, minutes: float, places: Places) -> list[Planned]:
+@dataclass(frozen=True)
+class Style:
+    """What kinds of faults there are, and how many."""
+
+    deck: dict[str, int]
+    """How often each kind comes in a deck."""
+    pause_s: tuple[float, float]
+    """Between the beginnings of two faults; those that last overlap."""
+
+
+def schedule(seed: int, minutes: float, places: Places, style: Style | None = None) -> list[Planned]:
     """The faults of a run, in their order: one deck of cards after the other, each shuffled."""
+    style = style or WILD
     chance = random.Random(f"faults/{seed}")
     planned: list[Planned] = []
     at_s = CALM_S
     deck: list[str] = []
     while at_s < minutes * 60:
         if not deck:
-            deck = [kind for kind, copies in DECK.items() for _ in range(copies)]
+            deck = [kind for kind, copies in style.deck.items() for _ in range(copies)]
             chance.shuffle(deck)
         planned.append(_planned(deck.pop(), round(at_s, 1), chance, places))
-        at_s += chance.uniform(*PAUSE_S)
+        at_s += chance.uniform(*style.pause_s)
     return planned
 
 
@@ -86,8 +95,13 @@ DECK: Final = {
     "throttle": 2,
     "storage": 6,
 }
-"""How often each kind comes in a deck. SIGKILL of Azurite is none of them: it loses what it has
-acknowledged in the last five seconds, which storage does not do."""
+"""SIGKILL of Azurite is none of them: it loses what it has acknowledged in the last five seconds, which storage does
+not do."""
+WILD: Final = Style(DECK, (4.0, 11.0))
+PATIENT: Final = Style(
+    {"storage": 5, "cut before": 3, "cut after": 3, "alarm": 1, "freeze azurite": 1, "freeze rabbitmq": 1}, (60.0, 60.0)
+)
+"""One a minute, and none that ends a process."""
 
 
 def _planned(kind: str, at_s: float, chance: random.Random, places: Places) -> Planned:

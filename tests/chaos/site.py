@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -54,11 +54,21 @@ _AMQP_OPTIONS: Final = "?heartbeat=5"
 class Site:
     """Everything, in one folder; an async context manager: inside of it the stack is up, and the wires."""
 
-    def __init__(self, folder: Path, *, bridges: int, trackers: int, deliveries: int, plant: str = "") -> None:
-        """`plant`: a mistake that the processes are to have."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bridges: int,
+        trackers: int,
+        deliveries: int,
+        plant: str = "",
+        env: Mapping[str, str] = {},
+    ) -> None:
+        """`plant`: a mistake that the processes are to have; `env`: settings that are to differ."""
         self.folder = folder
         self._counts = {"bridges": bridges, "trackers": trackers, "deliveries": deliveries}
         self._plant = plant
+        self._env = env or {}
         self.wires: dict[tuple[str, str], TcpProxy] = {}
         """By process and service, amqp or kafka."""
         self.storage_wires: dict[str, FaultProxy] = {}
@@ -113,7 +123,7 @@ class Site:
         types = self.folder / "types.toml"
         types.write_text(_TYPES)
         stack_env = {**self.rabbitmq.env, **self.kafka.env, **self._azurite.env()}
-        env = {**_SETTINGS, "BRH_TYPES_FILE": str(types)}
+        env = {**_SETTINGS, "BRH_TYPES_FILE": str(types), **self._env}
         self.world = World(stack_env, self.folder, **self._counts, env=env)
         self.processes = [self._wired(child) for child in children(**self._counts, env=self.world.env)]
         self._exits.push_async_callback(asyncio.to_thread, self.world.end_processes)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.load import HUGE_BYTES, body, digest, plans
-from tests.chaos.schedule import BLOB_FAULTS, DECK, Places, schedule
+from tests.chaos.schedule import BLOB_FAULTS, DECK, PATIENT, Places, schedule
+from tests.chaos.soak import grown, held
 from tests.support.fault_proxy import Fault
 
 PLACES = Places(
@@ -74,3 +77,26 @@ def test_a_body_is_what_its_name_says_at_any_size(size: int) -> None:
     assert len(made) == size
     assert made == body("name", size)
     assert size == 0 or digest(made) != digest(body("other", size))
+
+
+def test_a_patient_run_ends_no_process() -> None:
+    planned = schedule(7, 120, PLACES, PATIENT)
+    assert len(planned) == 120
+    assert not [
+        each.kind for each in planned if "kill" in each.kind or each.kind in ("term", "freeze", "rolling restart")
+    ]
+
+
+def test_what_grows_is_seen_and_what_does_not_is_not(tmp_path: Path) -> None:
+    samples = [
+        {"at_s": at_s, "name": name, "pid": pid, "rss_mib": 100 + grows * at_s / 3600, "threads": 7}
+        for at_s in range(0, 1_800, 5)
+        for name, pid, grows in (("leaks", 1, 36), ("holds", 2, 0), ("restarted", at_s // 100, 0))
+    ]
+    (tmp_path / "samples.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in samples))
+    found = held(tmp_path)
+    assert {*found} == {"leaks", "holds"}, "lives of 100 s show nothing"
+    assert round(found["leaks"]["rss_mib"].per_hour, 6) == 36
+    assert round(found["leaks"]["rss_mib"].first, 6) == 103
+    assert (round(found["holds"]["rss_mib"].per_hour, 6), found["holds"]["threads"].first) == (0, 7)
+    assert [line.split(":")[0] for line in grown(found)] == ["leaks"]
