@@ -87,10 +87,10 @@ class Gathering:
         try:
             crash_point("bridge.batch-gathered")
             await self._store(transaction, runs, hold)
-            _settle(payloads)
+            acknowledged = _settle(payloads)
             crash_point("bridge.batch-acked")
-            metrics.PAYLOADS.labels(SMALL).inc(len(payloads))
-            metrics.PAYLOAD_BYTES.labels(SMALL).inc(sum(len(small.body) for small in payloads))
+            metrics.PAYLOADS.labels(SMALL).inc(len(acknowledged))
+            metrics.PAYLOAD_BYTES.labels(SMALL).inc(sum(len(small.body) for small in acknowledged))
         except HeldTooLong as error:
             for lane in {small.lane for small in payloads}:
                 lane.abort(f"small payloads of {transaction} were {error}")
@@ -103,7 +103,7 @@ class Gathering:
     async def _store(self, transaction: str, runs: list[list[Small]], hold: Hold) -> None:
         received = datetime.now(UTC)
         try:
-            with metrics.STAGE_SECONDS.labels(SMALL).time():
+            with metrics.timed(metrics.STAGE_SECONDS.labels(SMALL)):
                 async with asyncio.TaskGroup() as tasks:
                     staging = [tasks.create_task(self._stage(hold, run)) for run in runs]
         except BaseExceptionGroup as group:
@@ -159,12 +159,16 @@ def _events(facts: list[Staged]) -> Iterator[tuple[Staged, ...]]:
     yield tuple(group)
 
 
-def _settle(payloads: list[Small]) -> None:
-    tags: defaultdict[Lane, list[int]] = defaultdict(list)
+def _settle(payloads: list[Small]) -> list[Small]:
+    """Acknowledge them. Returns those of lanes that are still open; the others come again."""
+    by_lane: defaultdict[Lane, list[Small]] = defaultdict(list)
     for small in payloads:
-        tags[small.lane].append(small.tag)
-    for lane, of_lane in tags.items():
+        by_lane[small.lane].append(small)
+    acknowledged: list[Small] = []
+    for lane, of_lane in by_lane.items():
         try:
-            lane.ack(of_lane)
+            lane.ack([small.tag for small in of_lane])
+            acknowledged += of_lane
         except LaneClosed as error:
             _log.info("small payloads come again", count=len(of_lane), reason=str(error))
+    return acknowledged

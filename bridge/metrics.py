@@ -1,227 +1,188 @@
 """Every metric of every process: its name, type, labels and meaning. `docs/metrics.md` is written from this module.
 
-A process has one registry, for its kind. What counts is told by whoever sees it happen, at the edges: the pure modules
-know of none of this. Labels have few values; a transaction's id is never one of them, and its type only up to
-`TYPES_MAX` different ones, because whoever sends messages chooses it.
+A process has one registry, for its kind (`bridge.registries`). What counts is told by whoever sees it happen, at the
+edges: the pure modules know of none of this. Labels have few values; a transaction's id is never one of them, and its
+type only up to `TYPES_MAX` different ones, because whoever sends messages chooses it.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Final, NamedTuple, TypeVar
+from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.metrics import MetricWrapperBase
+from bridge.registries import CATALOGUE, OTHER, REGISTRIES, Bounded, Kind, counter, gauge, histogram, timed
+
+__all__ = ["CATALOGUE", "OTHER", "REGISTRIES", "Kind", "timed"]
 
 TYPES_MAX: Final = 100
-"""Transaction types that are told apart; those that come later are `other`. Each one is a dozen time series."""
-OTHER: Final = "other"
+"""Transaction types that are told apart unless `BRH_METRICS_TYPES_MAX` says otherwise."""
 
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _AGES: Final = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 6 * 3_600.0, 86_400.0, 6 * 86_400.0)
 _RUNS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-
-class Kind(StrEnum):
-    """Of processes."""
-
-    BRIDGE = "bridge"
-    TRACKER = "tracker"
-    DELIVERY = "delivery"
-
-
-class Described(NamedTuple):
-    """A metric as the documentation shows it."""
-
-    name: str
-    type: str
-    labels: tuple[str, ...]
-    meaning: str
-    kinds: tuple[Kind, ...]
-
-
-disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: twice as many of them, and nobody asks
-
-_M = TypeVar("_M", bound=MetricWrapperBase)
-CATALOGUE: Final[list[Described]] = []
-REGISTRIES: Final = {kind: CollectorRegistry(auto_describe=True) for kind in Kind}
-for _registry in REGISTRIES.values():
-    ProcessCollector(registry=_registry)
-    PlatformCollector(registry=_registry)
-
-
-def _for(kinds: tuple[Kind, ...], metric: _M, labels: tuple[str, ...] = ()) -> _M:
-    (described,) = metric.describe()
-    name = f"{described.name}_total" if described.type == "counter" else described.name
-    CATALOGUE.append(Described(name, described.type, labels, described.documentation, kinds))
-    for kind in kinds:
-        REGISTRIES[kind].register(metric)
-    return metric
-
-
-def _counter(name: str, meaning: str, *kinds: Kind, labels: tuple[str, ...] = ()) -> Counter:
-    return _for(kinds, Counter(name, meaning, labels, registry=None), labels)
-
-
-def _gauge(name: str, meaning: str, *kinds: Kind, labels: tuple[str, ...] = ()) -> Gauge:
-    return _for(kinds, Gauge(name, meaning, labels, registry=None), labels)
-
-
-def _histogram(
-    name: str, meaning: str, *kinds: Kind, buckets: tuple[float, ...] = _SECONDS, labels: tuple[str, ...] = ()
-) -> Histogram:
-    return _for(kinds, Histogram(name, meaning, labels, registry=None, buckets=buckets), labels)
-
+transaction_type: Final = Bounded(TYPES_MAX)
+"""A transaction's type as a label."""
 
 # Storage and notifications: bridges and deliveries
 
-STORAGE_REQUESTS = _counter(
+STORAGE_REQUESTS = counter(
     "brh_storage_requests",
     "Requests to blob storage, attempts that are repeated included; status 0: no answer.",
     Kind.BRIDGE,
     Kind.DELIVERY,
     labels=("operation", "status"),
 )
-STORAGE_SECONDS = _histogram(
+STORAGE_SECONDS = histogram(
     "brh_storage_request_seconds",
     "From a request to the headers of its answer.",
     Kind.BRIDGE,
     Kind.DELIVERY,
     labels=("operation",),
 )
-NOTICE_SECONDS = _histogram(
+NOTICE_SECONDS = histogram(
     "brh_notice_seconds",
-    "From publishing an event on RabbitMQ to its confirmation.",
+    "From publishing an event on RabbitMQ to its confirmation, where it came.",
     Kind.BRIDGE,
     Kind.DELIVERY,
 )
 
 # Bridges
 
-PAYLOADS = _counter(
+PAYLOADS = counter(
     "brh_intake_payloads",
-    "Payloads that were staged, reported and acknowledged.",
+    "Payloads that were staged, reported and acknowledged; what has come again counts again.",
     Kind.BRIDGE,
     labels=("size_class",),
 )
-PAYLOAD_BYTES = _counter("brh_intake_payload_bytes", "Bytes of their bodies.", Kind.BRIDGE, labels=("size_class",))
-HEADERS = _counter("brh_intake_headers", "Headers that were kept, reported and acknowledged.", Kind.BRIDGE)
-REJECTED = _counter(
+PAYLOAD_BYTES = counter("brh_intake_payload_bytes", "Bytes of their bodies.", Kind.BRIDGE, labels=("size_class",))
+HEADERS = counter("brh_intake_headers", "Headers that were kept, reported and acknowledged.", Kind.BRIDGE)
+REJECTED = counter(
     "brh_intake_rejected", "Messages that were refused, by the code of the refusal.", Kind.BRIDGE, labels=("code",)
 )
-STAGE_SECONDS = _histogram(
+STAGE_SECONDS = histogram(
     "brh_intake_stage_seconds",
-    "From the first byte of a large payload, or the beginning of a batch of small ones, to its last block in storage.",
+    "From the first byte of a large payload, or the beginning of a batch of small ones, to its last block in storage; "
+    "of those that got there.",
     Kind.BRIDGE,
     labels=("size_class",),
 )
-RUN_PAYLOADS = _histogram("brh_intake_run_payloads", "Small payloads that share a block.", Kind.BRIDGE, buckets=_RUNS)
-FACT_SECONDS = _histogram(
-    "brh_intake_fact_seconds", "From publishing a fact to the acknowledgement of all in-sync replicas.", Kind.BRIDGE
+RUN_PAYLOADS = histogram("brh_intake_run_payloads", "Small payloads that share a block.", Kind.BRIDGE, buckets=_RUNS)
+FACT_SECONDS = histogram(
+    "brh_intake_fact_seconds",
+    "From publishing a fact to the acknowledgement of all in-sync replicas, where it came.",
+    Kind.BRIDGE,
 )
-FACTS_FAILED = _counter(
+FACTS_FAILED = counter(
     "brh_intake_facts_failed", "Facts that Kafka did not acknowledge; each is repeated.", Kind.BRIDGE
 )
-LANES_OPEN = _gauge("brh_lanes_open", "Lanes that are consuming.", Kind.BRIDGE, labels=("queue",))
-LANES_CLOSED = _counter(
+LANES_OPEN = gauge("brh_lanes_open", "Lanes that are consuming.", Kind.BRIDGE, labels=("queue",))
+LANES_CLOSED = counter(
     "brh_lanes_closed", "Lanes that have ended; each is opened again.", Kind.BRIDGE, labels=("queue",)
 )
-UNSETTLED = _gauge(
+UNSETTLED = gauge(
     "brh_lanes_unsettled",
     "Messages in hand: delivered, and neither acknowledged nor refused.",
     Kind.BRIDGE,
     labels=("queue",),
 )
-UNSETTLED_SECONDS = _gauge(
+UNSETTLED_SECONDS = gauge(
     "brh_lanes_unsettled_seconds",
     "How long the oldest message has been in hand; RabbitMQ closes the channel at its consumer timeout.",
     Kind.BRIDGE,
     labels=("queue",),
 )
-QUEUE_MESSAGES = _gauge(
+QUEUE_MESSAGES = gauge(
     "brh_queue_messages", "Messages that wait in a queue, as the broker said last.", Kind.BRIDGE, labels=("queue",)
 )
-MEMORY_BYTES = _gauge("brh_memory_held_bytes", "Granted for bodies.", Kind.BRIDGE)
-MEMORY_LIMIT_BYTES = _gauge("brh_memory_limit_bytes", "That may be granted: BRH_MEMORY_MB.", Kind.BRIDGE)
-SICK = _gauge(
+MEMORY_BYTES = gauge("brh_memory_held_bytes", "Granted for bodies.", Kind.BRIDGE)
+MEMORY_LIMIT_BYTES = gauge("brh_memory_limit_bytes", "That may be granted: BRH_MEMORY_MB.", Kind.BRIDGE)
+SICK = gauge(
     "brh_system_sick", "1 while a system fails and deliveries are held for it.", Kind.BRIDGE, labels=("system",)
 )
-HEARD_SECONDS = _gauge(
+HEARD_SECONDS = gauge(
     "brh_watermark_said_seconds", "How long ago Kafka has acknowledged this bridge's watermarks.", Kind.BRIDGE
 )
 
 # Trackers
 
-TRANSACTIONS = _gauge(
-    "brh_transactions", "Transactions of this tracker's partitions, by state.", Kind.TRACKER, labels=("state",)
+TRANSACTIONS = gauge(
+    "brh_transactions",
+    "Transactions of this tracker's partitions, by state; absent until all of them are known after a recovery.",
+    Kind.TRACKER,
+    labels=("state",),
 )
-OLDEST_SECONDS = _gauge("brh_transactions_oldest_seconds", "Age of the oldest open one; 0 without any.", Kind.TRACKER)
-EVENTS = _counter("brh_events", "Records of the events topic that were taken.", Kind.TRACKER, labels=("kind",))
-EVENT_SECONDS = _histogram(
+OPEN = gauge(
+    "brh_transactions_open",
+    "Open ones, by type (`default` until the header tells it) and state; absent like those.",
+    Kind.TRACKER,
+    labels=("transaction_type", "state"),
+)
+OLDEST_SECONDS = gauge(
+    "brh_transactions_oldest_seconds",
+    "Age of the oldest open one of a type; absent without any, and like those.",
+    Kind.TRACKER,
+    labels=("transaction_type",),
+)
+EVENTS = counter("brh_events", "Records of the events topic that were taken.", Kind.TRACKER, labels=("kind",))
+EVENT_SECONDS = histogram(
     "brh_event_seconds", "What taking one record takes, until its rows are written.", Kind.TRACKER
 )
-LATE = _gauge("brh_events_late", "Messages for closed transactions since the start: they change nothing.", Kind.TRACKER)
-PARKED = _counter("brh_records_parked", "Records that could not be read.", Kind.TRACKER, Kind.DELIVERY)
-EFFECTS = _counter("brh_effects", "Effects that were asked for, repetitions included.", Kind.TRACKER, labels=("kind",))
-PARTITIONS = _gauge("brh_partitions", "Partitions that this worker has.", Kind.TRACKER, Kind.DELIVERY)
-LAG = _gauge(
+LATE = counter(
+    "brh_messages_late",
+    "Messages for closed transactions: they change nothing.",
+    Kind.TRACKER,
+    labels=("transaction_type",),
+)
+PARKED = counter("brh_records_parked", "Records that could not be read.", Kind.TRACKER, Kind.DELIVERY)
+EFFECTS = counter("brh_effects", "Effects that were asked for, repetitions included.", Kind.TRACKER, labels=("kind",))
+PARTITIONS = gauge("brh_partitions", "Partitions that this worker has.", Kind.TRACKER, Kind.DELIVERY)
+LAG = gauge(
     "brh_partition_lag",
-    "Records of a partition that were not read yet.",
+    "Records of a partition that were not read yet; absent until Kafka has told where the partition ends.",
     Kind.TRACKER,
     Kind.DELIVERY,
     labels=("partition",),
 )
-WATERMARK_SECONDS = _gauge(
+WATERMARK_SECONDS = gauge(
     "brh_watermark_age_seconds",
     "How far behind now a partition's watermark is: nothing is judged late that came after it.",
     Kind.TRACKER,
     labels=("partition",),
 )
-RECOVERING = _gauge("brh_recovering", "1 while tables are being read from their changelogs.", Kind.TRACKER)
-TABLE_ROWS = _gauge("brh_table_rows", "Rows of a table.", Kind.TRACKER, labels=("table",))
+RECOVERING = gauge("brh_recovering", "1 while tables are being read from their changelogs.", Kind.TRACKER)
+TABLE_ROWS = gauge("brh_table_rows", "Rows of a table.", Kind.TRACKER, labels=("table",))
 
 # Deliveries
 
-IN_FLIGHT = _gauge("brh_deliveries_in_flight", "Effects that are being carried out.", Kind.DELIVERY)
-ATTEMPT_SECONDS = _histogram(
+IN_FLIGHT = gauge("brh_deliveries_in_flight", "Effects that are being carried out.", Kind.DELIVERY)
+ATTEMPT_SECONDS = histogram(
     "brh_delivery_attempt_seconds", "What one attempt to carry an effect out takes.", Kind.DELIVERY, labels=("result",)
 )
-REFUSED = _counter(
+REFUSED = counter(
     "brh_deliveries_refused", "Attempts that failed and are asked for again, by code.", Kind.DELIVERY, labels=("code",)
 )
-OUTCOMES = _counter(
+OUTCOMES = counter(
     "brh_outcomes",
     "Outcomes that were told, by the code of their problem.",
     Kind.DELIVERY,
     labels=("transaction_type", "outcome", "code"),
 )
-RACES_LOST = _counter(
+RACES_LOST = counter(
     "brh_outcome_races_lost", "Outcomes that somebody else had written in the meantime.", Kind.DELIVERY
 )
-DECIDED_SECONDS = _histogram(
+OWN_CONFLICTS = counter(
+    "brh_outcome_own_conflicts",
+    "Outcomes that an earlier attempt of the same request had written, whose answer was lost.",
+    Kind.DELIVERY,
+)
+DECIDED_SECONDS = histogram(
     "brh_transaction_decided_seconds",
-    "From the first message of a transaction to its outcome.",
+    "From the first message of a transaction to its outcome; at least 0, whatever the clocks of two machines say.",
     Kind.DELIVERY,
     buckets=_AGES,
     labels=("transaction_type",),
 )
-TOLD_SECONDS = _histogram("brh_transaction_told_seconds", "From an outcome to its notification.", Kind.DELIVERY)
-
-_types: set[str] = set()
-
-
-def bounded(transaction_type: str) -> str:
-    """The type as a label."""
-    if transaction_type not in _types:
-        if len(_types) >= TYPES_MAX:
-            return OTHER
-        _types.add(transaction_type)
-    return transaction_type
+TOLD_SECONDS = histogram(
+    "brh_transaction_told_seconds",
+    "From an outcome to its notification; at least 0, whatever the clocks of two machines say.",
+    Kind.DELIVERY,
+)

@@ -87,7 +87,7 @@ class Notices:
                 if queue is not None
                 else await self._channel.get_exchange(OUTBOUND_EXCHANGE, ensure=False)
             )
-            with metrics.NOTICE_SECONDS.time():
+            with metrics.timed(metrics.NOTICE_SECONDS):
                 await exchange.publish(message, queue or routing_key, mandatory=True, timeout=CONFIRM_TIMEOUT_S)
         except PublishError:
             return False

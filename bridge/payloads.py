@@ -78,11 +78,12 @@ class PayloadIntake(Intake):
         hold = self._outlets.hold()
         received = datetime.now(UTC)
         try:
-            with metrics.STAGE_SECONDS.labels(LARGE).time():
-                staged = await stage_payload(partial(self._outlets.stage_block, hold), message, body)
+            began_s = self._loop.time()
+            staged = await stage_payload(partial(self._outlets.stage_block, hold), message, body)
             if isinstance(staged, Rejected):
                 await self._refuse(queue, incoming, staged, body.end)
                 return
+            metrics.STAGE_SECONDS.labels(LARGE).observe(self._loop.time() - began_s)
             crash_point("bridge.payload-staged")
             await self._outlets.publish(hold, PayloadsStaged(message.transaction, (staged,), received, message.trace))
             crash_point("bridge.payload-published")

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bridge.binds import LoopbackBind
+from bridge.binds import Bind
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
 from bridge.production import wrong_kafka, wrong_storage, wrong_url
 
@@ -147,8 +147,10 @@ class BridgeSettings(FactSettings, AmqpSettings, BlobSettings, WatermarkSettings
     broker's consumer timeout (30 min by default), which would close the channel instead."""
     watermark_interval_s: float = Field(5, ge=0.1, le=60)
     """How often the bridge says in each partition how far it has come; waiting is judged about three of these later."""
-    bridge_bind: LoopbackBind = "127.0.0.1:6068"
-    """Where the bridge tells how it is: /livez, /readyz, /version, /metrics."""
+    bridge_bind: Bind = "127.0.0.1:6068"
+    """Where the bridge tells how it is: /livez, /readyz, /version, /metrics. It may be any address, 0.0.0.0:6068 for a
+    Prometheus on another machine: what is told there names no transaction, holds no secret, and takes no command. There
+    is no access control either, so let only those that watch reach it."""
     bridge_id: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
     """Name of this bridge in logs; made from host and process id when empty."""
 

@@ -128,7 +128,7 @@ async def assemble(stream: Any) -> None:
     async for event in stream.events():
         message = event.message
         crash_point("tracker.record-read")
-        with metrics.EVENT_SECONDS.time(), fact_taken(message, gathered):
+        with metrics.timed(metrics.EVENT_SECONDS), fact_taken(message, gathered):
             record = Record(message.partition, message.offset, moment(message.timestamp), message.key, message.value)
             assembler.take(record)
         crash_point("tracker.record-taken")
@@ -175,6 +175,6 @@ def _container() -> Callable[[], AbstractAsyncContextManager[Blobs]] | None:
 
 
 trace_with(app, settings, "brh-tracker", settings.worker_id)
-look = TrackerLook(app, topics.events, owned_partitions, assembler.partition, lambda: assembler.late)
+look = TrackerLook(app, topics.events, owned_partitions, assembler.partition)
 serve_metrics(app, metrics.Kind.TRACKER, look)
 api.mount(app, transactions, topics, assembler, publish_command, settings, Archive(_container()))

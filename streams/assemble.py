@@ -19,9 +19,10 @@ from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, T
 from bridge.contract.inbound import is_transaction_id
 from bridge.crash_points import crash_point
 from bridge.quoting import quoted
+from streams.counted import count_late
 from streams.outbox import Outbox
 from streams.partition import Partition
-from streams.record import MESSAGES, Record, facts_of, message_count
+from streams.record import MESSAGES, Record, facts_of
 from streams.recovery import closed, closed_until, recover
 from streams.settings import TrackerSettings
 from streams.topics import Topics
@@ -61,8 +62,6 @@ class Assembler:
         self._policies = policies
         self._topics = Topics(settings.namespace, settings.partitions)
         self._owned: dict[int, Partition] | None = None
-        self.late = 0
-        """Messages that this worker has read for closed transactions: they change nothing."""
 
     def forget(self) -> None:
         """Drop the index: partitions came or went, and the tables are the truth."""
@@ -113,7 +112,7 @@ class Assembler:
         elif isinstance(event, Delivered):
             self._mend(event.transaction)
         else:
-            self.late += message_count(event)
+            count_late(event, self._shown.get(event.transaction))
 
     def _facts(self, owned: Partition, event: events.TransactionEvent, record: Record) -> None:
         before = owned.transactions.get(event.transaction)

@@ -193,12 +193,20 @@ def leaves_garbage(decided: Decided) -> bool:
 
 
 def _count(outcome: Outcome) -> None:
-    kind, code = metrics.bounded(outcome.transaction_type), outcome.problem.code if outcome.problem else ""
+    kind, code = metrics.transaction_type(outcome.transaction_type), outcome.problem.code if outcome.problem else ""
     metrics.OUTCOMES.labels(kind, outcome.outcome, code).inc()
     decided = from_rfc3339(outcome.timestamps.completed)
     created = from_rfc3339(outcome.timestamps.created or outcome.timestamps.completed)
-    metrics.DECIDED_SECONDS.labels(kind).observe((decided - created).total_seconds())
-    metrics.TOLD_SECONDS.observe((datetime.now(UTC) - decided).total_seconds())
+    metrics.DECIDED_SECONDS.labels(kind).observe(_elapsed_s(created, decided))
+    metrics.TOLD_SECONDS.observe(_elapsed_s(decided, datetime.now(UTC)))
+
+
+def _elapsed_s(earlier: datetime, later: datetime) -> float:
+    """Moments of different machines: where clocks differ by more than what lies between, there is no telling how much.
+
+    Not less than 0, because a negative observation makes the sum of a histogram fall, which looks like a new start.
+    """
+    return max(0.0, (later - earlier).total_seconds())
 
 
 def _problem(code: str, title: str, detail: str, stage: Stage) -> Problem:

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 import faust
 from aiohttp import web
 
 from bridge import metrics
 from bridge.exposition import Exposition
+from streams.answers import Handler
 from streams.hardened import lags
 from streams.partition import Partition
 from streams.summary import merged
-from tables.transaction import State
+from tables.transaction import FINAL, State
+
+_METRICS: Final = "/metrics"
+_OPEN: Final = tuple(state for state in State if state not in FINAL)
 
 
 def serve_metrics(app: faust.App, kind: metrics.Kind, look: Callable[[], None]) -> None:
     """`GET /metrics` from the app's web server; `look` sets what is asked for when somebody looks."""
+    _server(app).router.add_get(_METRICS, Exposition(kind, look).get)
+
+
+def serve_nothing_else(app: faust.App) -> None:
+    """Answer 404 to everything but `/metrics`: Faust's own pages tell of its topics and workers to whoever asks."""
+    _server(app).middlewares.append(_only_metrics)
+
+
+@web.middleware
+async def _only_metrics(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.path != _METRICS:
+        raise web.HTTPNotFound
+    return await handler(request)
+
+
+def _server(app: faust.App) -> web.Application:
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
-    server.router.add_get("/metrics", Exposition(kind, look).get)
+    return server
 
 
 class TrackerLook:
@@ -31,39 +53,56 @@ class TrackerLook:
         topic: str,
         owned: Callable[[], Iterable[int]],
         partition: Callable[[int], Partition | None],
-        late: Callable[[], int],
     ) -> None:
-        """`owned` are the partitions of `topic` that this worker has; `late`: messages for closed transactions."""
+        """`owned` are the partitions of `topic` that this worker has."""
         self._app = app
         self._topic = topic
         self._owned = owned
         self._partition = partition
-        self._late = late
 
     def __call__(self) -> None:
         """Set them."""
-        held = {number: found for number in self._owned() if (found := self._partition(number)) is not None}
-        tally = merged(each.tally() for each in held.values())
-        for state in State:
-            metrics.TRANSACTIONS.labels(state.value).set(tally.states.get(state.value, 0))
         now = datetime.now(UTC)
-        created = datetime.fromisoformat(tally.oldest.created) if tally.oldest else now
-        metrics.OLDEST_SECONDS.set((now - created).total_seconds())
-        metrics.WATERMARK_SECONDS.clear()
+        numbers = set(self._owned())
+        held = {number: found for number in numbers if (found := self._partition(number)) is not None}
+        for each in (metrics.TRANSACTIONS, metrics.OPEN, metrics.OLDEST_SECONDS, metrics.WATERMARK_SECONDS):
+            each.clear()
+        # After a takeover nobody knows what there is until the tables are recovered and a record was taken. Told as 0,
+        # it would look as if the transactions had gone.
+        if len(held) == len(numbers):
+            _look_at_transactions(held.values(), now)
         for number, partition in held.items():
             if partition.watermarks is not None and (reached := partition.watermarks.reached) is not None:
                 metrics.WATERMARK_SECONDS.labels(str(number)).set((now - reached).total_seconds())
-        metrics.LATE.set(self._late())
         metrics.RECOVERING.set(int(self._app.in_recovery or self._app.rebalancing))
         for name, table in self._app.tables.items():
             metrics.TABLE_ROWS.labels(name).set(len(table))
         look_at_partitions(self._app, self._topic)
 
 
+def _look_at_transactions(partitions: Iterable[Partition], now: datetime) -> None:
+    partitions = list(partitions)
+    tally = merged(each.tally() for each in partitions)
+    for state in State:
+        metrics.TRANSACTIONS.labels(state.value).set(tally.states.get(state.value, 0))
+    counts: Counter[tuple[str, State]] = Counter()
+    oldest: dict[str, datetime] = {}
+    for partition in partitions:
+        for transaction in partition.transactions.values():
+            kind = metrics.transaction_type(transaction.transaction_type)
+            counts[kind, transaction.state] += 1
+            oldest[kind] = min(transaction.created, oldest.get(kind, transaction.created))
+    # Also those of which none is open any more, so that a graph falls to 0.
+    for kind in metrics.transaction_type.values | oldest.keys():
+        for state in _OPEN:
+            metrics.OPEN.labels(kind, state.value).set(counts[kind, state])
+    for kind, created in oldest.items():
+        metrics.OLDEST_SECONDS.labels(kind).set(max(0.0, (now - created).total_seconds()))
+
+
 def look_at_partitions(app: faust.App, topic: str) -> None:
     """How many partitions of a topic this worker has, and how many of their records it has not read."""
-    found = lags(app.consumer, topic)
-    metrics.PARTITIONS.set(len(found))
+    metrics.PARTITIONS.set(sum(tp.topic == topic for tp in app.consumer.assignment()))
     metrics.LAG.clear()
-    for partition, lag in found.items():
+    for partition, lag in lags(app.consumer, topic).items():
         metrics.LAG.labels(str(partition)).set(lag)

@@ -87,10 +87,11 @@ async def write_outcome(
     crash_point("delivery.outcome-written")
     if not isinstance(written, Exists):
         return Decided(outcome, written.etag, audience)
-    metrics.RACES_LOST.inc()
     decided = await find_outcome(blobs, effect.transaction)
     if decided is None:
         raise RuntimeError(f"{name} was there and is gone: something outside removes outcomes")
+    # Storage says that there is one, not whose: the moment in ours makes it unlike any other.
+    (metrics.OWN_CONFLICTS if decided.outcome == outcome else metrics.RACES_LOST).inc()
     return decided
 
 

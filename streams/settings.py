@@ -8,7 +8,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from bridge.binds import LoopbackBind
+from bridge.binds import Bind
+from bridge.metrics import TYPES_MAX
 from bridge.settings import (
     AmqpSettings,
     BlobSettings,
@@ -78,6 +79,9 @@ class WorkerSettings(InstanceSettings, KafkaSettings, TracingSettings, LogSettin
     partition_stall_max_s: float = Field(3_600, ge=120, le=86_400)
     """The same for one partition while the others make progress: longer than one that has to catch up keeps the others
     waiting."""
+    metrics_types_max: int = Field(TYPES_MAX, ge=1, le=1_000)
+    """Transaction types that metrics tell apart; those that a process meets later are `other`. Producers choose types,
+    and each one is some thirty time series."""
     recovery_quiet_s: float = Field(3, ge=1, le=60)
     """When a recovery stands still for so long, it is found out whether what it waits for is there at all. Longer than
     the pauses between two batches of records."""
@@ -104,8 +108,9 @@ class TrackerSettings(WorkerSettings, WatermarkSettings, BlobSettings, ApiSettin
 class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     """The delivery process."""
 
-    delivery_bind: LoopbackBind = "127.0.0.1:6067"
-    """HOST:PORT of its web server."""
+    delivery_bind: Bind = "127.0.0.1:6067"
+    """Where the delivery tells how it is: /metrics, and nothing else. It may be any address, such as 0.0.0.0:6067 for a
+    Prometheus on another machine: see BRH_BRIDGE_BIND."""
     deliveries_in_flight: int = Field(16, ge=1, le=256)
     """Transactions that are delivered at once; a slow one occupies one of them."""
     delivery_attempt_s: Annotated[float, AfterValidator(_attempt)] = Field(300, ge=5, le=3_600, validate_default=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 
+from bridge import metrics
 from bridge.binds import host_and_port
 from bridge.kafka_access import tls
 from bridge.logs import configure_logs
@@ -33,6 +34,7 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
     `url` is where other workers find this one, if not at its bind address; `process` is its name in the logs.
     """
     log_config = configure_logs(settings, process, settings.worker_id)
+    metrics.transaction_type.values_max = settings.metrics_types_max
     host, port = host_and_port(bind)
     name = settings.worker_id or f"port-{port}"
     return {

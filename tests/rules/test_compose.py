@@ -77,6 +77,17 @@ def test_workers_have_names_and_volumes_of_their_own() -> None:
     )
 
 
+def test_prometheus_can_reach_the_metrics_of_every_process() -> None:
+    binds = {
+        name: value
+        for name, service in OURS.items()
+        for variable, value in environment(service).items()
+        if variable.endswith("_BIND")
+    }
+    assert set(binds) == set(OURS) - {"setup"}
+    assert all(bind.startswith("0.0.0.0:") for bind in binds.values())
+
+
 def test_only_this_machine_reaches_the_ports() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from playbook import START, T1, command, delivered, header, payload, problem, refused, run, seconds, told
 from tracker import MINE, PARTITIONS, RETENTION_S, SILENCE_S, Tracker, sending
 
+from bridge import metrics
 from bridge.contract.events import DeliveryRefused, PayloadsStaged
 from streams import asked
 from streams.assemble import LEFTOVER_ROWS_MAX
@@ -19,6 +20,7 @@ from tables.effects import Deliver, Effect, KeepAlive
 from tables.policies import Limits, Policies
 from tables.receipts import outcome_key
 from tables.transaction import State, Transaction
+from tests.support.counted import counts
 
 DAY_S = 86_400
 
@@ -383,8 +385,9 @@ def test_a_closed_transaction_is_forgotten_after_its_retention_and_not_before(tr
     tracker.clock.now_s = 1_000 + RETENTION_S - 1
     tracker.tick()
     assert (list(tracker.rows), list(tracker.shown)) == ([outcome_key(T1)], [T1])
-    tracker.tell(payload("a", 1, of=1))
-    assert (tracker.index(), tracker.assembler.late) == ({}, 1)
+    with counts(metrics.LATE, 1):
+        tracker.tell(payload("a", 1, of=1))
+    assert tracker.index() == {}
     tracker.clock.now_s += 1
     assert tracker.assembler.wants_tick(MINE)
     tracker.tick()
@@ -402,13 +405,14 @@ def test_a_closed_transaction_is_forgotten_by_whoever_owns_it_then(tracker: Trac
 
 
 def test_messages_for_closed_transactions_are_counted(tracker: Tracker) -> None:
-    sending(tracker)
+    tracker.tell(payload("a", 1, of=1))
+    tracker.tell(header(a=1, kind="valuation"))
     tracker.tell(delivered("Completed"))
-    tracker.tell(header(a=1))
-    tracker.tell(payload("a", 1, of=1), run("u", 1, "x", "y", of=2))
-    for event in (refused(), told("e-1"), command("cancel"), delivered("Failed")):
-        tracker.tell(event)
-    assert tracker.assembler.late == 4
+    with counts(metrics.LATE, 4, transaction_type="valuation"):
+        tracker.tell(header(a=1))
+        tracker.tell(payload("a", 1, of=1), run("u", 1, "x", "y", of=2))
+        for event in (refused(), told("e-1"), command("cancel"), delivered("Failed")):
+            tracker.tell(event)
 
 
 def test_rows_that_nobody_needs_any_more_go_in_portions_and_the_outcome_last(tracker: Tracker) -> None:

@@ -11,7 +11,11 @@ from bridge import metrics
 from bridge.ages import GRAIN_S, Ages
 from bridge.azure_requests import operation_of
 from bridge.exposition import Exposition
-from bridge.metrics import CATALOGUE, OTHER, TYPES_MAX, Kind, bounded
+from bridge.metrics import CATALOGUE, OTHER, TYPES_MAX, Kind
+from bridge.registries import Bounded
+from bridge.settings import load
+from streams import worker
+from streams.settings import DeliverySettings, TrackerSettings, WorkerSettings
 
 LABELS = {
     "code", "kind", "operation", "outcome", "partition", "queue", "result", "size_class", "state", "status", "system",
@@ -42,13 +46,24 @@ def test_a_process_shows_what_the_catalogue_says_of_its_kind_and_nothing_of_othe
     assert "process_resident_memory_bytes" in text
 
 
-def test_transaction_types_that_come_late_share_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_types", set())
-    first = [f"type-{number}" for number in range(TYPES_MAX)]
+def test_transaction_types_that_come_late_share_a_label() -> None:
+    bounded = Bounded(10)
+    first = [f"type-{number}" for number in range(10)]
     assert [bounded(each) for each in first] == first
     assert bounded("one-more") == OTHER
     assert bounded(first[-1]) == first[-1]
-    assert len(metrics._types) == TYPES_MAX
+    assert bounded.values == set(first)
+
+
+@pytest.mark.parametrize("settings", [TrackerSettings, DeliverySettings])
+def test_how_many_transaction_types_are_told_apart_is_a_setting(
+    settings: type[WorkerSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "transaction_type", Bounded(TYPES_MAX))
+    monkeypatch.setenv("BRH_METRICS_TYPES_MAX", "2")
+    monkeypatch.setattr(worker, "configure_logs", lambda *_: {})
+    worker.worker_options(load(settings), "group", "127.0.0.1:1", process="test")
+    assert [metrics.transaction_type(each) for each in "abc"] == ["a", "b", OTHER]
 
 
 ACCOUNT = "https://me.blob.core.windows.net/results"
