@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from bridge.contract.inbound import is_series_type, is_transaction_id
+
 MIB: Final = 1 << 20
 SHORT_SERIES: Final = 1_024
 """Up to this total count a series has one part with small sub-blocks."""
@@ -73,9 +75,14 @@ class PartName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> PartName | None:
-        """The part that a blob of this name is; None when it is none."""
+        """The part that a blob of this name is; None when it is none.
+
+        What no message can have led to is none of ours, and so nothing that a sweep may remove.
+        """
         found = _PART.fullmatch(name)
-        return cls(found[1], found[2], int(found[3])) if found else None
+        if found is None or not (is_transaction_id(found[1]) and is_series_type(found[2])):
+            return None
+        return cls(found[1], found[2], int(found[3]))
 
 
 def record_name(transaction: str, record: str) -> str:

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from bridge.contract.inbound import TIMEOUT_MAX_S, TIMEOUT_MIN_S, is_transaction_id, is_transaction_type
 from bridge.durations import limit_s
+from bridge.quoting import quoted
 
 _SIZE = re.compile(r"([0-9]{1,15})([KMGT]i?)?B?", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)?")
@@ -87,8 +88,8 @@ class TransactionId(click.ParamType):
         """The id, if it can be one."""
         if not is_transaction_id(value):
             self.fail(
-                f"{value!r} is no transaction id: 1 to 128 of A-Z a-z 0-9 . _ - with a letter or digit at both ends "
-                "and no `..`.",
+                f"{quoted(value)} is no transaction id: 1 to 128 of A-Z a-z 0-9 . _ - with a letter or digit at both "
+                "ends and no `..`.",
                 param,
                 ctx,
             )
@@ -110,7 +111,7 @@ class TransactionType(click.ParamType):
         """The type, if it can be one."""
         if not is_transaction_type(value):
             self.fail(
-                f"{value!r} is no transaction type: up to 63 of A-Z a-z 0-9 _ - with a letter or digit first.",
+                f"{quoted(value)} is no transaction type: up to 63 of A-Z a-z 0-9 _ - with a letter or digit first.",
                 param,
                 ctx,
             )

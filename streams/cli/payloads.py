@@ -24,6 +24,7 @@ from bridge.contract.inbound import (
     is_transaction_id,
     is_transaction_type,
 )
+from bridge.quoting import quoted
 from streams.cli.errors import EXIT_USAGE, CliError
 
 _INT64_MAX: Final = (1 << 63) - 1
@@ -94,16 +95,16 @@ def check(transaction: str, transaction_type: str, series: Mapping[str, Source],
     """Raises CliError (exit code 2) when the contract forbids to send this."""
     wrong = None
     if not is_transaction_id(transaction):
-        wrong = f"{transaction!r} is no transaction id", "Use 1 to 128 of A-Z a-z 0-9 . _ - and no `..`."
+        wrong = f"{quoted(transaction)} is no transaction id", "Use 1 to 128 of A-Z a-z 0-9 . _ - and no `..`."
     elif not is_transaction_type(transaction_type):
-        wrong = f"{transaction_type!r} is no transaction type", "Use up to 63 of A-Z a-z 0-9 _ -."
+        wrong = f"{quoted(transaction_type)} is no transaction type", "Use up to 63 of A-Z a-z 0-9 _ -."
     elif not 1 <= len(series) <= SERIES_MAX:
         wrong = f"{len(series)} series are not within 1 to {SERIES_MAX}", "Split the result into several transactions."
     elif not 0 <= duplicates <= 1:
         wrong = f"a share of {duplicates} duplicates is not within 0 to 1", "Choose another one."
     for name, source in series.items():
         if not is_series_type(name):
-            wrong = f"{name!r} is no series type", "Use 1 to 63 of A-Z a-z 0-9 . _ - and no `..`."
+            wrong = f"{quoted(name)} is no series type", "Use 1 to 63 of A-Z a-z 0-9 . _ - and no `..`."
         elif source.total_count > TOTAL_COUNT_MAX:
             wrong = (
                 f"series {name} has {source.total_count} payloads, more than {TOTAL_COUNT_MAX}",

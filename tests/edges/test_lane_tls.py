@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
+import aio_pika
 import pytest
 
 from bridge.lane import LaneClosed
@@ -21,6 +22,7 @@ from tests.support.outside import Chunks, assert_completed
 from tests.support.outside import publish as publish_transaction
 from tests.support.own_broker import SHIPPED_LIMITS, OwnBroker
 from tests.support.scripted_broker import eventually
+from tests.support.tls_front import tls_front
 from tests.support.world import World, until
 
 SIZES = [0, 1, 200_000, MIB, 8 * MIB + 1, 20 * MIB]
@@ -138,6 +140,36 @@ async def test_a_broker_of_another_authority_is_told_nothing(
     other = Authority(tmp_path, "other").certificate
     with pytest.raises(ssl.SSLCertVerificationError):
         await open_lane(installation.url(vhost.name, trust=other), "queue", Reader(WatchedMemory(MIB)))
+
+
+async def test_a_certificate_of_ours_that_is_over_lets_nobody_in(
+    installation: Installation, vhost: VirtualHost
+) -> None:
+    over = installation.authority.sign(USER, expired=True)
+    with pytest.raises((LaneClosed, OSError)):
+        await open_lane(installation.url(vhost.name, client=over), "queue", Reader(WatchedMemory(MIB)))
+
+
+@pytest.mark.parametrize("over", [False, True])
+async def test_a_broker_whose_certificate_is_over_is_told_nothing(
+    installation: Installation, vhost: VirtualHost, over: bool
+) -> None:
+    """By the lane, and by the library that publishes; with one that is not over, both get in at the same address."""
+    await declare(installation.url(vhost.name), "queue")
+    certificate = installation.authority.sign("front", "IP:127.0.0.1", expired=over)
+    plain = urlsplit(installation.broker.env["BRH_AMQP_URL"])
+    async with tls_front(certificate, plain.port or 0) as port:
+        address = urlsplit(installation.url(vhost.name))
+        url = urlunsplit(address._replace(netloc=f"{plain.username}:{plain.password}@127.0.0.1:{port}"))
+        if over:
+            with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+                await open_lane(url, "queue", Reader(WatchedMemory(MIB)))
+            with pytest.raises(OSError, match="expired"):
+                await aio_pika.connect(url)
+        else:
+            lane = await open_lane(url, "queue", Reader(WatchedMemory(MIB)))
+            await lane.close()
+            await (await aio_pika.connect(url)).close()
 
 
 async def test_a_virtual_host_may_have_any_name(installation: Installation) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
+import zlib
+from base64 import b64encode
 from itertools import cycle, islice
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.layout import SHORT_SERIES, ordinals_per_part, part_ordinals
 from bridge.runs import RUN_ORDINALS_MAX, Interval
-from tables.tiling import TEXT_CHARS_MAX, decode, encode
+from tables.tiling import TEXT_CHARS_MAX, BadTiling, decode, encode
 
 PART = ordinals_per_part(1_000_000)
 COUNTS = [1 << power for power in range(RUN_ORDINALS_MAX.bit_length())]
@@ -109,3 +112,16 @@ def test_runs_and_single_payloads_in_turn_cost_a_bit_an_ordinal_at_most() -> Non
 
 def test_the_bound_is_that_of_the_longest_part() -> None:
     assert max(ordinals_per_part(total) for total in (1, SHORT_SERIES, SHORT_SERIES + 1, 1_000_000)) == PART
+
+
+def test_a_text_that_would_unpack_to_much_costs_no_more_than_any_other() -> None:
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    bomb = b64encode(deflate.compress(bytes(64 << 20)) + deflate.flush()).decode()
+    assert len(bomb) < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadTiling):
+            decode(bomb, range(1, 9))
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(bomb)
+    finally:
+        tracemalloc.stop()

@@ -26,14 +26,15 @@ class Authority:
             "req", "-x509", *_KEY, "-subj", f"/CN={name}", "-days", "1", "-keyout", self._key, "-out", self.certificate
         )
 
-    def sign(self, common_name: str, names: str = "") -> Certificate:
-        """A certificate; `names` as in `IP:127.0.0.1,DNS:localhost`."""
-        made = Certificate(self._folder / f"{common_name}.pem", self._folder / f"{common_name}.key")
-        request, extensions = self._folder / f"{common_name}.csr", self._folder / f"{common_name}.ext"
+    def sign(self, common_name: str, names: str = "", *, expired: bool = False) -> Certificate:
+        """A certificate; `names` as in `IP:127.0.0.1,DNS:localhost`. An expired one ended a day ago."""
+        file, days = (f"{common_name}-expired", "-1") if expired else (common_name, "1")
+        made = Certificate(self._folder / f"{file}.pem", self._folder / f"{file}.key")
+        request, extensions = self._folder / f"{file}.csr", self._folder / f"{file}.ext"
         extensions.write_text(f"subjectAltName={names}\n" if names else "")
         self._run("req", "-new", *_KEY, "-subj", f"/CN={common_name}", "-keyout", made.key, "-out", request)
         by = ["-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"]
-        self._run("x509", "-req", "-in", request, *by, "-days", "1", "-extfile", extensions, "-out", made.certificate)
+        self._run("x509", "-req", "-in", request, *by, "-days", days, "-extfile", extensions, "-out", made.certificate)
         return made
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
 import json
 import random
 from uuid import uuid4
@@ -18,8 +20,10 @@ from tests.support.outside import (
     assert_result,
     kafka_records,
     listening,
+    payload_message,
     publish,
     publish_header,
+    publish_messages,
     publish_payloads,
 )
 from tests.support.world import World, until
@@ -53,6 +57,28 @@ async def test_interleaved_transactions_in_any_order_each_get_their_own_bytes(wo
     for name, each in series.items():
         world.wait_state(name, {"Completed"})
         await assert_result(world, name, each)
+
+
+async def test_a_body_is_kept_as_it_came_whatever_encoding_it_names(world: World, txn: str) -> None:
+    """Nothing is unfolded: a bomb stays as small as it was sent, and its digest is that of the bytes on the wire."""
+    bomb = gzip.compress(bytes(64 * MIB))
+    digest = hashlib.sha256(bomb).hexdigest()
+    messages = []
+    for ordinal, encoding in enumerate(("gzip", "deflate", "nobody knows"), 1):
+        message = payload_message(txn, "s", ordinal, 3, bomb, brh_sha256=digest)
+        message.content_encoding = encoding
+        messages.append(("payload.s" if ordinal == 1 else "small.s", message))
+    await publish_header(world, txn, {"series": [{"type": "s"}]})
+    await publish_messages(world, messages)
+    world.wait_state(txn, {"Completed"})
+    async with world.blobs() as blobs:
+        content = await blobs.read(f"{txn}/_outcome.json")
+        assert content is not None
+        (series,) = json.loads(content.body)["series"]
+        assert series["bytes"] == 3 * len(bomb)
+        (part,) = series["parts"]
+        name = part["uri"].partition(f"/{world.name}/")[2]
+        assert b"".join([piece async for piece in blobs.stream(name, part["etag"])]) == 3 * bomb
 
 
 async def test_duplicates_are_absorbed_and_counted(world: World, txn: str) -> None:
