@@ -9,7 +9,8 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from bridge.settings import KafkaSettings, SettingsError
+from bridge.kafka_tokens import EndpointToken, FileToken
+from bridge.settings import OAUTH, KafkaSettings, SettingsError
 
 _ENCRYPTED = frozenset({"SSL", "SASL_SSL"})
 
@@ -21,13 +22,29 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
         "ssl_context": tls(settings),
     }
-    if settings.kafka_security_protocol.startswith("SASL"):
+    if (provider := token_provider(settings)) is not None:
+        options |= {"sasl_mechanism": OAUTH, "sasl_oauth_token_provider": provider}
+    elif settings.kafka_security_protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": settings.kafka_security_mechanism,
             "sasl_plain_username": settings.kafka_security_user,
             "sasl_plain_password": settings.kafka_security_password.get_secret_value(),
         }
     return options
+
+
+def token_provider(settings: KafkaSettings) -> FileToken | EndpointToken | None:
+    """Where tokens come from; None where none is asked for."""
+    if not settings.kafka_security_protocol.startswith("SASL") or settings.kafka_security_mechanism != OAUTH:
+        return None
+    if settings.kafka_security_token_file is not None:
+        return FileToken(settings.kafka_security_token_file)
+    return EndpointToken(
+        settings.kafka_security_token_url or "",
+        (settings.kafka_security_user, settings.kafka_security_password.get_secret_value()),
+        scope=settings.kafka_security_token_scope,
+        timeout_s=settings.kafka_security_token_timeout_s,
+    )
 
 
 def tls(settings: KafkaSettings) -> ssl.SSLContext | None:

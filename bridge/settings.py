@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bridge.binds import Bind
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
-from bridge.production import wrong_kafka, wrong_storage, wrong_url
+from bridge.production import wrong_kafka, wrong_storage, wrong_token_url, wrong_url
+
+OAUTH: Final = "OAUTHBEARER"
+"""The mechanism of SASL that takes tokens."""
 
 
 class SettingsError(Exception):
@@ -65,12 +68,22 @@ class KafkaSettings(BaseGroup):
     """PEM of our own certificate, where brokers ask for one."""
     kafka_security_key_file: Path | None = None
     """PEM of its key. None: it is in the file of the certificate."""
-    kafka_security_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_security_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
     """Of SASL."""
     kafka_security_user: str = ""
-    """Of SASL."""
+    """Of SASL; for OAUTHBEARER the id of the client."""
     kafka_security_password: SecretStr = SecretStr("")
-    """Of SASL."""
+    """Of SASL; for OAUTHBEARER the secret of the client."""
+    kafka_security_token_file: Path | None = None
+    """Of OAUTHBEARER: a token, and nothing else. It is read again for every connection, because whoever renews it, as
+    Kubernetes does, replaces the file. At most 64 KiB."""
+    kafka_security_token_url: str | None = None
+    """Of OAUTHBEARER: the endpoint that gives tokens to clients with an id and a secret (OAuth 2, client credentials).
+    A token is used for four fifths of its life, so that none ends on its way to a broker."""
+    kafka_security_token_scope: str = ""
+    """Of OAUTHBEARER: what the endpoint is asked for. Empty: whatever it gives."""
+    kafka_security_token_timeout_s: float = Field(10, ge=1, le=60)
+    """Of OAUTHBEARER: how long the endpoint may take. Kafka's client waits meanwhile, and tries again after it."""
     partitions: int = Field(64, ge=1, le=1_024)
     """Of each topic; fixed for the life of an installation, because it decides who owns a transaction."""
     replication_factor: int = Field(1, ge=1, le=9)
@@ -173,10 +186,7 @@ def load(cls: type[_S]) -> _S:
 def _unfit(settings: BaseSettings) -> Iterator[str]:
     """What does not go together, and what the profile refuses, each with its variable."""
     if isinstance(settings, KafkaSettings) and settings.kafka_security_protocol.startswith("SASL"):
-        if not settings.kafka_security_user:
-            yield "BRH_KAFKA_SECURITY_USER: must be set with BRH_KAFKA_SECURITY_PROTOCOL=SASL_…"
-        if not settings.kafka_security_password.get_secret_value():
-            yield "BRH_KAFKA_SECURITY_PASSWORD: must be set with BRH_KAFKA_SECURITY_PROTOCOL=SASL_…"
+        yield from _missing(settings)
     if not isinstance(settings, InstanceSettings) or settings.profile != "production":
         return
     if isinstance(settings, AmqpSettings):
@@ -185,6 +195,24 @@ def _unfit(settings: BaseSettings) -> Iterator[str]:
             yield from wrong_url("BRH_RABBITMQ_MANAGEMENT_URL", management.get_secret_value(), "https")
     if isinstance(settings, KafkaSettings):
         yield from wrong_kafka(settings.kafka_security_protocol, settings.kafka_bootstrap, settings.replication_factor)
+        yield from wrong_token_url(settings.kafka_security_token_url)
     if isinstance(settings, BlobSettings):
         key = settings.blob_connection_string
         yield from wrong_storage(key.get_secret_value() if key else None, settings.blob_account_url)
+
+
+def _missing(settings: KafkaSettings) -> Iterator[str]:
+    """What SASL cannot do without."""
+    if settings.kafka_security_mechanism == OAUTH:
+        by_url = settings.kafka_security_token_url is not None
+        if by_url == (settings.kafka_security_token_file is not None):
+            yield (
+                "BRH_KAFKA_SECURITY_TOKEN_FILE, BRH_KAFKA_SECURITY_TOKEN_URL: one of them must be set with "
+                "BRH_KAFKA_SECURITY_MECHANISM=OAUTHBEARER"
+            )
+        if not by_url:
+            return
+    if not settings.kafka_security_user:
+        yield "BRH_KAFKA_SECURITY_USER: must be set with BRH_KAFKA_SECURITY_PROTOCOL=SASL_…"
+    if not settings.kafka_security_password.get_secret_value():
+        yield "BRH_KAFKA_SECURITY_PASSWORD: must be set with BRH_KAFKA_SECURITY_PROTOCOL=SASL_…"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import faust
-from faust.auth import SASLCredentials, SSLCredentials
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 
 from bridge import metrics
 from bridge.binds import host_and_port
-from bridge.kafka_access import tls
+from bridge.kafka_access import tls, token_provider
 from bridge.logs import configure_logs
 from streams.api_settings import url_of
 from streams.hardened import Limits
@@ -78,9 +78,11 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
     }
 
 
-def _credentials(settings: WorkerSettings) -> SASLCredentials | SSLCredentials | None:
+def _credentials(settings: WorkerSettings) -> SASLCredentials | OAuthCredentials | SSLCredentials | None:
     """As Faust wants them."""
     context = tls(settings)
+    if (provider := token_provider(settings)) is not None:
+        return OAuthCredentials(oauth_cb=provider, ssl_context=context)
     if settings.kafka_security_protocol.startswith("SASL"):
         return SASLCredentials(
             username=settings.kafka_security_user,

@@ -26,6 +26,7 @@ WRONG = [
     ("BRH_RABBITMQ_MANAGEMENT_URL", "http://bridge:s3cret@rabbit.example", "https://"),
     ("BRH_RABBITMQ_MANAGEMENT_URL", "https://guest:s3cret@rabbit.example", "guest"),
     ("BRH_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "SASL_SSL"),
+    ("BRH_KAFKA_SECURITY_TOKEN_URL", "http://id.example/token", "https://"),
     ("BRH_REPLICATION_FACTOR", "1", "at least 2"),
     ("BRH_BLOB_ACCOUNT_URL", "http://results.blob.core.windows.net", "https://"),
     ("BRH_BLOB_CONNECTION_STRING", EMULATOR, "emulator"),

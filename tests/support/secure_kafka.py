@@ -9,7 +9,8 @@ from streams.stack import ports
 from streams.stack import state as state_file
 from streams.stack.deadline import Deadline
 from streams.stack.kafka import Kafka
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, Certificate
+from tests.support.token_issuer import AUDIENCE, ISSUER, TokenIssuer
 
 UP_TIMEOUT_S = 120
 USER, PASSWORD = "brh", "s3cret-of-kafka"
@@ -21,6 +22,18 @@ ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
 ssl.truststore.type=PEM
 ssl.truststore.location={truststore}
+listener.name.expired.ssl.keystore.type=PEM
+listener.name.expired.ssl.keystore.location={expired}
+"""
+_TOKENS = """\
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+listener.name.oauth.oauthbearer.sasl.server.callback.handler.class=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+sasl.oauthbearer.jwks.endpoint.url={keys}
+sasl.oauthbearer.expected.audience={audience}
+sasl.oauthbearer.expected.issuer={issuer}
 """
 _AUTHORIZER = """\
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
@@ -33,21 +46,40 @@ class SecureKafka:
     """One node; its plaintext listener is for itself and for whoever waits until it is up."""
 
     def __init__(
-        self, folder: Path, authority: Authority, users: Mapping[str, str] | None = None, *, authorizer: bool = False
+        self,
+        folder: Path,
+        authority: Authority,
+        users: Mapping[str, str] | None = None,
+        *,
+        issuer: TokenIssuer | None = None,
+        authorizer: bool = False,
     ) -> None:
         """`users`: passwords by name. With an authorizer, they may do nothing that no ACL allows."""
         users = users or {USER: PASSWORD}
         folder.mkdir(parents=True, exist_ok=True)
-        server = authority.sign("kafka", "IP:127.0.0.1")
-        keystore = folder / "keystore.pem"
-        keystore.write_text(server.key.read_text() + server.certificate.read_text())
-        security = _SECURITY.format(keystore=keystore, truststore=authority.certificate)
+        security = _SECURITY.format(
+            keystore=_keystore(folder / "keystore.pem", authority.sign("kafka", "IP:127.0.0.1")),
+            expired=_keystore(folder / "expired.pem", authority.sign("kafka", "IP:127.0.0.1", expired=True)),
+            truststore=authority.certificate,
+        )
         security += _AUTHORIZER if authorizer else ""
-        chosen = ports.choose(("scram", "mutual"))
+        keys = issuer.keys.as_uri() if issuer else ""
+        security += _TOKENS.format(keys=keys, audience=AUDIENCE, issuer=ISSUER) if issuer else ""
+        protocols = {
+            "SCRAM": "SASL_SSL",
+            "MUTUAL": "SSL",
+            "EXPIRED": "SSL",
+            **({"OAUTH": "SASL_SSL"} if issuer else {}),
+        }
+        chosen = ports.choose([name.lower() for name in protocols])
         self.scram = f"{ports.LOOPBACK}:{chosen['scram']}"
         """By name and password over TLS."""
         self.mutual = f"{ports.LOOPBACK}:{chosen['mutual']}"
         """By certificate."""
+        self.expired = f"{ports.LOOPBACK}:{chosen['expired']}"
+        """By TLS, with a certificate of the broker that ended a day ago."""
+        self.oauth = f"{ports.LOOPBACK}:{chosen.get('oauth')}"
+        """By token over TLS, where there is an issuer."""
         listeners = [f"{name.upper()}://{ports.LOOPBACK}:{port}" for name, port in chosen.items()]
 
         class Node(Kafka):
@@ -58,7 +90,9 @@ class SecureKafka:
                     more = {
                         "listeners": listeners,
                         "advertised.listeners": listeners,
-                        "listener.security.protocol.map": ["SCRAM:SASL_SSL", "MUTUAL:SSL"],
+                        "listener.security.protocol.map": [
+                            f"{name}:{protocol}" for name, protocol in protocols.items()
+                        ],
                     }.get(key, [])
                     lines.append(",".join([line, *more]))
                 return "\n".join(lines) + "\n" + security
@@ -67,7 +101,8 @@ class SecureKafka:
                 if "format" in arguments:
                     for name, password in users.items():
                         arguments += ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
-                return super()._java(*arguments)
+                program, *options = super()._java(*arguments)
+                return [program, f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}", *options]
 
         self.node = Node(folder, state_file.create(folder))
 
@@ -78,3 +113,8 @@ class SecureKafka:
     def down(self) -> None:
         """Stop it."""
         self.node.stop()
+
+
+def _keystore(file: Path, server: Certificate) -> Path:
+    file.write_text(server.key.read_text() + server.certificate.read_text())
+    return file
