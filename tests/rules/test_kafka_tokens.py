@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ async def test_a_token_whose_life_nobody_told_is_used_once(endpoint: Endpoint) -
         web.Response(status=401, text="wrong s3cret"),
         web.Response(status=503),
         web.Response(status=204),
-        web.Response(status=302, headers={"Location": "/token"}),
+        web.Response(status=307, headers={"Location": "/token"}),
         web.Response(text="no JSON"),
         web.Response(text='{"access_token": 1}'),
         web.Response(text="{}"),
@@ -129,6 +130,19 @@ async def test_a_file_without_a_token_is_named(content: bytes | None, tmp_path: 
         file.write_bytes(content)
     with pytest.raises(KafkaConnectionError, match="BRH_KAFKA_SECURITY_TOKEN_FILE"):
         await FileToken(file).token()
+
+
+async def test_a_file_of_any_length_costs_no_more_than_a_token(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    with file.open("wb") as opened:
+        opened.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(KafkaConnectionError):
+            await FileToken(file).token()
+        assert tracemalloc.get_traced_memory()[1] < 8 * TOKEN_MAX_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 def test_clients_get_what_the_settings_say(tmp_path: Path) -> None:
