@@ -28,7 +28,8 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "delivery": DeliverySettings,
 }
 PORTS = {"bridge": 6068, "tracker": 6066, "delivery": 6067}
-PATHS = {"/livez", "/readyz", "/metrics"}
+PATHS = {"bridge": {"/livez", "/readyz"}, "tracker": {"/livez", "/readyz"}, "delivery": {"/metrics"}}
+BINDS = {"bridge": "BRH_BRIDGE_BIND", "tracker": "BRH_API_BIND", "delivery": "BRH_DELIVERY_BIND"}
 COMMON = dict(line.split("=", 1) for line in (FOLDER / "settings.env").read_text().splitlines())
 MANIFESTS = [
     pytest.param(each, id=f"{name}-{each['kind']}-{each['metadata']['name']}")
@@ -140,14 +141,12 @@ def test_who_looks_whether_it_lives_asks_for_something_that_is_there(role: str, 
     probes = [container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe") if name in container]
     assert len(probes) == (0 if role == "setup" else 3)
     for probe in probes:
-        if "httpGet" in probe:
-            (port,) = (each["containerPort"] for each in container["ports"] if each["name"] == probe["httpGet"]["port"])
-            path = probe["httpGet"]["path"]
-        else:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)'", probe["exec"]["command"][-1])
-            assert found is not None
-            port, path = int(found[1]), found[2]
-        assert (port, path in PATHS) == (PORTS[role], True)
+        (port,) = (each["containerPort"] for each in container["ports"] if each["name"] == probe["httpGet"]["port"])
+        assert port == PORTS[role]
+        assert probe["httpGet"]["path"] in PATHS[role]
+    if probes:
+        env = {each["name"]: each.get("value") for each in container["env"]}
+        assert env[BINDS[role]] == f"0.0.0.0:{PORTS[role]}"
 
 
 @pytest.mark.parametrize("role", sorted(PORTS))
