@@ -6,7 +6,7 @@ Each check tells what is wrong by the name of its variable, and never shows a va
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from bridge.binds import is_loopback
 
@@ -14,12 +14,17 @@ _EMULATOR_ACCOUNT = "devstoreaccount1"
 
 
 def wrong_url(variable: str, url: str, scheme: str) -> Iterator[str]:
-    """A RabbitMQ URL that is in plaintext, or names the user that every broker has, as one without a user does."""
+    """A RabbitMQ URL that is in plaintext or with anybody, or names the user that every broker has.
+
+    One without a user does that, too.
+    """
     parts = urlsplit(url)
     if parts.scheme != scheme:
         yield f"{variable}: must begin with {scheme}:// in production"
     if (parts.username or "guest") == "guest":
         yield f"{variable}: must name a user other than guest in production"
+    if parse_qs(parts.query, keep_blank_values=True).get("no_verify_ssl", ["0"]) != ["0"]:
+        yield f"{variable}: must not have no_verify_ssl in production: anybody could be at the other end"
 
 
 def wrong_kafka(protocol: str, bootstrap: str, replication_factor: int) -> Iterator[str]:

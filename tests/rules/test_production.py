@@ -21,6 +21,9 @@ GOOD = {
 EMULATOR = "DefaultEndpointsProtocol=https;AccountName=devstoreaccount1;AccountKey=s3cret"
 WRONG = [
     ("BRH_AMQP_URL", "amqp://bridge:s3cret@rabbit.example/", "amqps://"),
+    ("BRH_AMQP_URL", "amqps://bridge:s3cret@rabbit.example/?no_verify_ssl=1", "no_verify_ssl"),
+    ("BRH_AMQP_URL", "amqps://bridge:s3cret@rabbit.example/?no_verify_ssl=", "no_verify_ssl"),
+    ("BRH_AMQP_URL", "amqps://bridge:s3cret@rabbit.example/?no%5fverify_ssl=0&no_verify_ssl=1", "no_verify_ssl"),
     ("BRH_AMQP_URL", "amqps://guest:s3cret@rabbit.example/", "guest"),
     ("BRH_AMQP_URL", "amqps://rabbit.example/", "guest"),
     ("BRH_RABBITMQ_MANAGEMENT_URL", "http://bridge:s3cret@rabbit.example", "https://"),
