@@ -42,8 +42,8 @@ class InstanceSettings(BaseGroup):
     namespace: str = Field("brh", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
     """Prefix of Kafka topics and consumer groups, so that installations can share a cluster."""
     profile: Literal["development", "production"] = "development"
-    """`production` refuses plaintext, Kafka's excepted at loopback addresses, certificates that nobody verifies, the user
-    `guest`, the storage emulator, and a replication factor of 1."""
+    """`production` refuses plaintext, Kafka's excepted at loopback addresses, certificates that nobody verifies, the
+    user `guest`, the storage emulator, and a replication factor of 1."""
 
 
 class AmqpSettings(BaseGroup):
