@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import sys
 from typing import Final
-
-from mode import Worker
 
 from bridge import lean  # noqa: F401  # before structlog
 from bridge.logs import configure_logs, refuse
-from bridge.service import Bridge
+from bridge.process import Process
+from bridge.service import Bridge, bridge_name
 from bridge.settings import BridgeSettings, SettingsError, load
 
 COLLECT_AFTER: Final = 20_000
@@ -23,8 +21,8 @@ def main() -> None:
     """Run a bridge until a signal or a failure ends it."""
     try:
         settings = load(BridgeSettings)
-        config = configure_logs(settings, "bridge", settings.bridge_id)
-        worker = Worker(Bridge(settings), logfile=sys.stderr, logging_config=config, redirect_stdouts=False)
+        configure_logs(settings, "bridge", bridge_name(settings))
+        worker = Process(Bridge(settings))
     except SettingsError as error:
         refuse("bridge", error)
     gc.collect()

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from bridge import metrics, tracing
 from bridge.checksums import crc64, hex16
@@ -118,6 +119,7 @@ class Gathering:
         """One block, and what it holds."""
         metrics.RUN_PAYLOADS.observe(len(run))
         first = run[0].message
+        bind_contextvars(series=first.series, ordinal=first.ordinal)
         name = part_name(first.transaction, first.series, part_of(first.ordinal, first.total_count))
         pieces = [small.body for small in run if small.body]
         total_count, at = first.total_count, first.ordinal
@@ -141,7 +143,9 @@ def _traces(runs: list[list[Small]]) -> Iterator[Trace]:
 
 
 def _traced(transaction: str, runs: list[list[Small]], work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-    first, *others = [*islice(_traces(runs), LINKS_MAX + 1)] or [Trace()]
+    # Nobody looks at each payload where nothing is traced.
+    traces = [*islice(_traces(runs), LINKS_MAX + 1)] if tracing.active() else []
+    first, *others = traces or [Trace()]
     said: Notes = {Note.TRANSACTION: transaction, Note.PAYLOADS: sum(map(len, runs))}
     return tracing.around(Step.STAGE, tracing.of(transaction, first), said, work, others)
 

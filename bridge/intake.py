@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from bridge import metrics
 from bridge.contract.inbound import Rejected
@@ -75,6 +76,8 @@ class Intake(ABC):
         return self._reject(incoming.lane, incoming.tag, self._outlets.rejection(refused), release)
 
     async def _reject(self, lane: Lane, tag: int, rejection: Rejection, release: Callable[[], None]) -> None:
+        if rejection.event.subject is not None:
+            bind_contextvars(transaction=rejection.event.subject)
         try:
             await self._outlets.announce(self._outlets.hold(), rejection)
             crash_point("bridge.rejection-announced")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from itertools import islice
+from math import isfinite
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +15,12 @@ VALUE_CHARS_MAX: Final = 2_000
 """Of one value of a line; an id has at most 128 characters, a reason a few hundred."""
 TRACEBACK_CHARS_MAX: Final = 20_000
 """Its end is kept: there the error stands."""
+ITEMS_MAX: Final = 20
+"""Of a list or a mapping."""
+DEPTH_MAX: Final = 3
+"""Of lists in lists, which may not end."""
+NUMBER_BITS_MAX: Final = 64
+"""Python does not write out an integer of thousands of digits."""
 SECRET_CHARS_MIN: Final = 6
 """Shorter ones are no secrets, and may be words that lines are made of."""
 HIDDEN: Final = "***"
@@ -22,7 +30,14 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\
 _IN_TRACEBACKS: Final = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+_LOGINS: Final = re.compile(r"(://[^\s/:@'\"]*:)[^\s/'\"]+@")
+_TOKENS: Final = re.compile(r"\b(AccountKey=|SharedAccessSignature=|sig=|Bearer |Basic )[^\s;&'\"]+", re.IGNORECASE)
+"""What is secret by where it stands, although no setting of this process holds it."""
+_BEGIN: Final = re.compile("^", re.MULTILINE)
 _KEYS: Final = re.compile(r"(?:AccountKey|SharedAccessKey|SharedAccessSignature)=([^;]+)")
+
+TRACEBACKS: Final = ("exception", "stack")
+"""What has more than one line."""
 
 Line = MutableMapping[str, Any]
 
@@ -41,33 +56,55 @@ def secrets_of(settings: Mapping[str, object]) -> list[str]:
     return sorted((each for each in found if len(each) >= SECRET_CHARS_MIN), key=len, reverse=True)
 
 
-def cleaned(secrets: Iterable[str]) -> Callable[[object, str, Line], Line]:
-    """A processor of structlog that leaves out these secrets, cuts what is long and escapes what is not printable."""
-    hidden = re.compile("|".join(map(re.escape, secrets)) or r"(?!)")
+class Cleaned:
+    """A processor of structlog that leaves out secrets, cuts what is long and escapes what is not printable."""
 
-    def clean(value: object) -> object:
-        if isinstance(value, str):
-            text = hidden.sub(HIDDEN, value)
-            over = len(text) - VALUE_CHARS_MAX
-            return printable(text if over <= 0 else f"{text[:VALUE_CHARS_MAX]}... ({over} more)")
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        if isinstance(value, Mapping):
-            return {clean(str(name)): clean(each) for name, each in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [clean(each) for each in value]
-        return clean(str(value))
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """`secrets`: longest first, as `secrets_of` gives them."""
+        self._hidden = re.compile("|".join(map(re.escape, secrets)) or r"(?!)")
 
-    def process(_logger: object, _method: str, line: Line) -> Line:
+    def __call__(self, _logger: object, _method: str, line: Line) -> Line:
+        """The line, with every value of it clean."""
         for name, value in line.items():
-            if name == "exception":
-                text = hidden.sub(HIDDEN, str(value))[-TRACEBACK_CHARS_MAX:]
-                line[name] = _IN_TRACEBACKS.sub(_escape, text)
-            else:
-                line[name] = clean(value)
+            line[name] = self._traceback(str(value)) if name in TRACEBACKS else self._value(value, DEPTH_MAX)
         return line
 
-    return process
+    def _value(self, value: object, depth: int) -> object:
+        match value:
+            case None | bool():
+                return value
+            case int() if value.bit_length() <= NUMBER_BITS_MAX:
+                return value
+            case float() if isfinite(value):
+                return value
+            case Mapping() if depth:
+                some = islice(value.items(), ITEMS_MAX)
+                return {self._text(str(name)): self._value(each, depth - 1) for name, each in some}
+            case list() | tuple() | set() | frozenset() if depth:
+                return [self._value(each, depth - 1) for each in islice(value, ITEMS_MAX)]
+            case int() | Mapping() | list() | tuple() | set() | frozenset():
+                return f"a value of type {type(value).__name__}"
+            case _:
+                return self._text(str(value))
+
+    def _text(self, text: str) -> str:
+        text = self._without(text)
+        over = len(text) - VALUE_CHARS_MAX
+        return printable(text if over <= 0 else f"{text[:VALUE_CHARS_MAX]}... ({over} more)")
+
+    def _traceback(self, text: str) -> str:
+        return _IN_TRACEBACKS.sub(_escape, self._without(text)[-TRACEBACK_CHARS_MAX:])
+
+    def _without(self, text: str) -> str:
+        text = self._hidden.sub(HIDDEN, text)
+        if "://" in text:
+            text = _LOGINS.sub(rf"\1{HIDDEN}@", text)
+        return _TOKENS.sub(rf"\1{HIDDEN}", text)
+
+
+def moved_in(_logger: object, _method: str, line: Line) -> Line:
+    """Tracebacks a little to the right, so that no line of what an exception says can look like a line of the log."""
+    return {name: _BEGIN.sub("    ", value) if name in TRACEBACKS else value for name, value in line.items()}
 
 
 def _escape(match: re.Match[str]) -> str:

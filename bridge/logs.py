@@ -5,17 +5,18 @@ Tracebacks are without local variables: those hold message bodies and settings.
 
 from __future__ import annotations
 
-import json
 import logging
 import logging.config
 import sys
 import threading
-from typing import Any, Final, NoReturn
+from contextlib import suppress
+from typing import Any, Final, NoReturn, TextIO
 
 import structlog
 from structlog.typing import Processor
 
-from bridge.log_lines import cleaned, secrets_of
+from bridge.log_lines import Cleaned, moved_in, secrets_of
+from bridge.printed import Printed
 from bridge.settings import LogSettings, SettingsError, load
 
 TALKATIVE: Final = ("azure", "aiormq", "aio_pika", "aiohttp.access")
@@ -24,19 +25,17 @@ TALKATIVE: Final = ("azure", "aiormq", "aio_pika", "aiohttp.access")
 _log = structlog.get_logger()
 
 
-def configure_logs(settings: LogSettings, process: str, instance: str = "") -> dict[str, Any]:
-    """Begin to log, each line with the name of the process.
-
-    No line has a value of a secret setting in `settings`.
-
-    Returns what `logging.config.dictConfig` takes: the workers of mode and Faust configure anew with it.
-    """
-    formatter = _formatter(settings, {"process": process, **({"instance": instance} if instance else {})})
-    config: dict[str, Any] = {
+def configure_logs(settings: LogSettings, process: str, instance: str = "") -> None:
+    """Begin to log, each line with the name of the process. No line has a value of a secret setting in `settings`."""
+    stream = sys.stderr.stream if isinstance(sys.stderr, Printed) else sys.stderr
+    formatter = _formatter(
+        settings, stream.isatty(), {"process": process, **({"instance": instance} if instance else {})}
+    )
+    config = {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"lines": {"()": lambda: formatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "handlers": {"stderr": {"()": lambda: _Lines(stream), "formatter": "lines"}},
         "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
         "loggers": {name: {"level": "WARNING"} for name in TALKATIVE},
     }
@@ -53,18 +52,20 @@ def configure_logs(settings: LogSettings, process: str, instance: str = "") -> d
     )
     sys.excepthook = _uncaught
     threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
-    return config
+    sys.unraisablehook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    if settings.log_format == "json":
+        sys.stdout, sys.stderr = Printed("stdout", stream), Printed("stderr", stream)
 
 
 def refuse(process: str, error: SettingsError) -> NoReturn:
     """End a process that cannot start with its settings, with a line that says so."""
-    said = f"{process}: {error} (bad-settings)"
-    try:
-        as_json = load(LogSettings).log_format == "json"
-    except SettingsError:
-        as_json = False
-    line = {"level": "critical", "event": str(error), "code": "bad-settings", "process": process}
-    raise SystemExit(json.dumps(line) if as_json else said) from None
+    with suppress(SettingsError):  # how to log is among what is wrong, and is named in the sentence
+        how = load(LogSettings)
+        if how.log_format == "json":
+            configure_logs(how, process)
+            _log.critical(str(error), code="bad-settings")
+            raise SystemExit(1)
+    raise SystemExit(f"{process}: {error} (bad-settings)")
 
 
 _BEFORE: Final[tuple[Processor, ...]] = (
@@ -76,16 +77,14 @@ _BEFORE: Final[tuple[Processor, ...]] = (
 """What happens to a line where it is logged, by whomever."""
 
 
-def _formatter(settings: LogSettings, process: dict[str, str]) -> logging.Formatter:
+def _formatter(settings: LogSettings, terminal: bool, process: dict[str, str]) -> logging.Formatter:
     def named(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
         first = {name: line.pop(name) for name in ("timestamp", "level", "event") if name in line}
         return {**first, **line, **process}
 
     renderer: Processor = structlog.processors.JSONRenderer()  # in ASCII
     if settings.log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        renderer = structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=structlog.dev.plain_traceback)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_BEFORE,
         processors=[
@@ -93,10 +92,25 @@ def _formatter(settings: LogSettings, process: dict[str, str]) -> logging.Format
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             *([named] if settings.log_format == "json" else []),
-            cleaned(secrets_of(dict(settings))),
+            Cleaned(secrets_of(dict(settings))),
+            *([moved_in] if settings.log_format == "console" else []),
             renderer,
         ],
     )
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Lines to what stderr was when the process began."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say that a line is missing. The stock way prints its arguments, whatever they are."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            return  # nobody reads any more, and there is no other place to tell it
+        said = ("a line could not be written: %s", (type(error).__name__,))
+        lost = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, *said, None)
+        self.stream.write(self.format(lost) + self.terminator)
+        self.flush()
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, traceback: Any) -> None:

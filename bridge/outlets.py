@@ -57,10 +57,23 @@ class Outlets:
         """The announcement that a message was refused; it keeps little of the message itself."""
         made = rejection(refused, self._instance)
         code, reason = str(refused.why.code), refused.why.reason
-        _log.warning("message rejected", queue=refused.queue, code=code, reason=reason, event_id=made.event.id)
+        _log.warning(
+            "message rejected", queue=refused.queue, code=code, reason=reason, event_id=made.event.id, **_said(refused)
+        )
         return made
 
     async def announce(self, hold: Hold, rejection: Rejection) -> None:
         """Tell the world why a message was refused. Raises HeldTooLong."""
         # Nobody has to listen to rejections: the message in `brh.rejected` is what must not be lost.
         await hold.insist(self._outbound, lambda: self._notices.publish(rejection.event, rejection.routing_key))
+
+
+def _said(refused: Refused) -> dict[str, object]:
+    """What the message says it is, whatever that may be."""
+    found = refused.properties
+    said = {
+        "transaction": found.correlation_id,
+        "series": found.headers.get("brh_series_type"),
+        "ordinal": found.headers.get("brh_ordinal"),
+    }
+    return {name: value for name, value in said.items() if value is not None}

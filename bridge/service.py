@@ -39,13 +39,18 @@ DRAIN_MAX_S: Final = 30.0
 """How long a stopping bridge finishes what it has in hand; what is left is delivered again by the broker."""
 
 
+def bridge_name(settings: BridgeSettings) -> str:
+    """Which bridge this is, to brokers and in logs."""
+    return settings.bridge_id or f"{socket.gethostname()}-{os.getpid()}"
+
+
 class Bridge(Service):
     """RabbitMQ's messages become blocks in storage and facts on Kafka."""
 
     def __init__(self, settings: BridgeSettings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._settings = settings
-        self._name = settings.bridge_id or f"{socket.gethostname()}-{os.getpid()}"
+        self._name = bridge_name(settings)
         self._intakes: list[Intake] = []
         self._lanes: list[Lanes] = []
         self._watermarks: Watermarks | None = None

@@ -119,8 +119,8 @@ class LogSettings(BaseGroup):
 
     log_format: Literal["console", "json"] = "console"
     """`json`: one object a line. `console` is for people."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lines below this are left out."""
+    log_level: Literal["info", "warning", "error"] = "info"
+    """Lines below this are left out. There is nothing below `info`: libraries tell there what they send and receive."""
 
 
 class TracingSettings(BaseGroup):

@@ -116,6 +116,11 @@ async def around(
         await work
 
 
+def active() -> bool:
+    """Whether anything is traced."""
+    return _Process.spans is not None
+
+
 def say(said: Notes) -> None:
     """Add to what the current span says."""
     if _Process.spans is not None:

@@ -27,7 +27,7 @@ from streams.record import Record, moment
 from streams.routing import NotReady
 from streams.settings import TrackerSettings
 from streams.topics import Topics
-from streams.traced import Gathered, fact_taken, trace_with
+from streams.traced import Gathered, about, fact_taken, trace_with
 from streams.types_file import load_policies
 from streams.worker import raw_topic, worker_options
 from tables import effects
@@ -127,11 +127,13 @@ async def assemble(stream: Any) -> None:
     """Every event of the partitions this worker owns, one after the other."""
     async for event in stream.events():
         message = event.message
+        about(message.key)
         crash_point("tracker.record-read")
         with metrics.timed(metrics.EVENT_SECONDS), fact_taken(message, gathered):
             record = Record(message.partition, message.offset, moment(message.timestamp), message.key, message.value)
             assembler.take(record)
         crash_point("tracker.record-taken")
+        about(None)
 
 
 @app.timer(settings.tick_interval_s)  # type: ignore[untyped-decorator]  # Faust's timer is not typed

@@ -28,7 +28,7 @@ from streams.post import Post
 from streams.settings import DeliverySettings
 from streams.sweep import Sweeper
 from streams.topics import Topics
-from streams.traced import carried_out, trace_with
+from streams.traced import about, carried_out, trace_with
 from streams.window import Window
 from streams.worker import raw_topic, worker_options
 from tables import effects
@@ -78,6 +78,7 @@ async def deliver(stream: Any) -> None:
 
 
 async def _carry_out(courier: Courier, message: Any) -> None:
+    about(message.key)
     try:
         effect = effects.decode(message.value or b"")
     except msgspec.DecodeError as error:

@@ -8,12 +8,12 @@ While nobody knows the transaction, because its partition moves, nothing is said
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from streams import queries
@@ -39,7 +39,7 @@ _HEADERS: Final = {
     "X-Accel-Buffering": "no",  # nginx would hold messages back until it has enough of them
 }
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class EventStreams:
@@ -127,5 +127,5 @@ class _Client:
             async with asyncio.timeout(SLOW_MAX_S):
                 await self._response.write(data)
         except TimeoutError:
-            log.info("a client that follows a transaction does not read, and is dropped")
+            _log.info("a client that follows a transaction does not read, and is dropped")
             self._transport.abort()

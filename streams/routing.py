@@ -6,13 +6,13 @@ of an owner is never passed on again: an owner that turns out not to be one says
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping, Set
 from typing import Any, Final
 
 import aiohttp
 import faust
 import msgspec
+import structlog
 from yarl import URL
 
 from bridge.unreadable import UNREADABLE
@@ -21,7 +21,7 @@ from streams.topics import Topics
 ASK_TIMEOUT_S: Final = 5.0
 """An owner answers from memory; one that needs longer is as good as away."""
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class NotReady(Exception):
@@ -100,7 +100,7 @@ class Routing:
             said = f"status {response.status}"
         except (TimeoutError, aiohttp.ClientError, OSError, *UNREADABLE) as error:
             said = repr(error)
-        log.info("the tracker at %s did not answer: %s", owner, said)
+        _log.info("another tracker did not answer", tracker=owner, reason=said)
         raise NotReady("the tracker that owns this part cannot answer")
 
 

@@ -118,7 +118,7 @@ class Supervisor:
             if ends > RESTARTS_MAX:
                 raise GaveUpError(f"{child.name} ended {ends} times in a row without coming up, last with {code}")
             pause_s = min(PAUSE_FIRST_S * 2 ** (ends - 1), PAUSE_MAX_S)
-            _log.warning("process ended, is started again", process=child.name, code=code, pause_s=pause_s)
+            _log.warning("process ended, is started again", child=child.name, code=code, pause_s=pause_s)
             await self._wait_stopping(pause_s)
 
     async def _once(self, child: Child) -> int:
@@ -151,7 +151,7 @@ class Supervisor:
         try:
             await asyncio.wait_for(process.wait(), DRAIN_MAX_S)
         except TimeoutError:
-            _log.warning("process did not end in time and is killed", process=name)
+            _log.warning("process did not end in time and is killed", child=name)
             process.kill()
             await process.wait()
 

@@ -19,6 +19,7 @@ from functools import partial
 import msgspec
 import structlog
 from mode import Service
+from structlog.contextvars import bind_contextvars
 
 from bridge.blobs import Blobs, BlobsError
 from bridge.contract.events import Delivered
@@ -158,11 +159,12 @@ class Sweeper(Service):
         return moment is not None and self._now() - moment > timedelta(seconds=age_s)
 
     async def _attempt(self, folder: Folder, work: Callable[[Folder], Awaitable[Counts]]) -> Counts:
+        bind_contextvars(transaction=folder.transaction)
         try:
             async with asyncio.timeout(self._settings.delivery_attempt_s):
                 return await work(folder)
         except (BlobsError, TimeoutError, Unreadable) as error:
-            _log.warning("not swept", transaction=folder.transaction, error=repr(error))
+            _log.warning("not swept", error=repr(error))
             return Counts(failed=1)
 
     async def _tell(self, folder: Folder) -> Counts:

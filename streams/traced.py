@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import faust
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from bridge import tracing
 from bridge.contract.inbound import Trace
@@ -40,6 +41,18 @@ class Gathered:
     def take(self, transaction: bytes) -> Iterable[Trace]:
         """Its last facts, which are not asked for again."""
         return self._facts.pop(transaction, ())
+
+
+def about(key: bytes | None) -> None:
+    """Lines of the log that this task writes from here on are of the transaction that is the key of a record.
+
+    Of none where there is no key. Unlike a span's, they stay so when an exception ends the work: the line that tells
+    of it needs them most.
+    """
+    if key:
+        bind_contextvars(transaction=key.decode(errors="backslashreplace"))
+    else:
+        unbind_contextvars("transaction")
 
 
 def fact_taken(message: Any, gathered: Gathered) -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ from bridge import metrics
 from bridge.binds import host_and_port
 from bridge.kafka_access import tls, token_provider
 from bridge.logs import configure_logs
+from bridge.process import Process
 from streams.api_settings import url_of
 from streams.hardened import Limits
 from streams.settings import WorkerSettings
@@ -20,7 +21,7 @@ HEARTBEATS_PER_SESSION: Final = 5
 REBALANCE_TIMEOUT_S: Final = 60
 
 
-class PlainWorker(faust.Worker):
+class PlainWorker(Process, faust.Worker):
     """Without Faust's spinner, which writes between the lines of the log."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -33,10 +34,10 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
 
     `url` is where other workers find this one, if not at its bind address; `process` is its name in the logs.
     """
-    log_config = configure_logs(settings, process, settings.worker_id)
     metrics.transaction_type.values_max = settings.metrics_types_max
     host, port = host_and_port(bind)
     name = settings.worker_id or f"port-{port}"
+    configure_logs(settings, process, name)
     return {
         "limits": Limits(
             settings.frozen_session_share,
@@ -49,7 +50,6 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
         "broker_credentials": _credentials(settings),
         "autodiscover": False,
         "Worker": PlainWorker,
-        "logging_config": log_config,
         "datadir": str(settings.data_dir / f"{group}-{name}"),
         # Transactions of Kafka do not reach RabbitMQ or blob storage, and Faust's commit offsets outside of them.
         "processing_guarantee": "at_least_once",
@@ -74,7 +74,6 @@ def worker_options(settings: WorkerSettings, group: str, bind: str, url: str = "
         "web_port": port,
         "web_router_enabled": False,
         "canonical_url": url or url_of(host, port),
-        "worker_redirect_stdouts": False,
     }
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from streams.stack import Stack
@@ -30,6 +34,22 @@ def stack_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
 def blob_connection_string(stack_env: dict[str, str]) -> str:
     """Where the emulator is."""
     return stack_env["BRH_BLOB_CONNECTION_STRING"]
+
+
+@pytest.fixture
+def logs_as_before() -> Iterator[None]:
+    """For tests in whose own process a command sets up the log: afterwards it is as it was."""
+    root, structured = logging.root, structlog.get_config()
+    handlers, level, logger_class = root.handlers[:], root.level, logging.getLoggerClass()
+    hooks, streams = (sys.excepthook, threading.excepthook, sys.unraisablehook), (sys.stdout, sys.stderr)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.setLoggerClass(logger_class)
+    logging.captureWarnings(False)
+    structlog.configure(**structured)
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    sys.stdout, sys.stderr = streams
 
 
 @pytest.fixture

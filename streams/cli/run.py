@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 
 import click
 import rich_click
 
+from bridge.logs import configure_logs
 from bridge.settings import load
 from streams.cli.errors import CliError
 from streams.cli.help import examples
@@ -32,9 +34,11 @@ def command(bridges: int, trackers: int, deliveries: int) -> None:
     env["BRH_LOG_FORMAT"] = settings.log_format
     # Whoever reads JSON finds the process in each line.
     shape = "{line}" if settings.log_format == "json" else "{name} | {line}"
+    out = sys.stdout  # what is printed behind the next line becomes one of the log itself
+    configure_logs(settings, "run")
     supervisor = Supervisor(
         children(bridges, trackers, deliveries, env),
-        lambda name, line: click.echo(shape.format(name=name, line=line)),
+        lambda name, line: click.echo(shape.format(name=name, line=line), file=out),
     )
     try:
         asyncio.run(_run(supervisor))

@@ -84,13 +84,17 @@ def test_setup_tells_what_is_in_the_way_from_what_does_not_answer(
 # --- brh run
 
 
+@pytest.mark.usefixtures("logs_as_before")
 def test_run_gives_up_what_never_comes_up(monkeypatch: pytest.MonkeyPatch) -> None:
     __import__("streams.cli.run")
     hopeless = Child("bridge-1", (sys.executable, "-c", "raise SystemExit(7)"), {})
     monkeypatch.setattr("streams.cli.run.children", lambda *_: [hopeless])
     monkeypatch.setattr("streams.supervisor.RESTARTS_MAX", 1)
     monkeypatch.setattr("streams.supervisor.PAUSE_FIRST_S", 0.01)
-    assert ended("run") == (1, "(gave-up)")
+    result = CliRunner().invoke(brh, ["run"])
+    restarted, said = result.stderr.split("\n", 1)
+    assert "process ended, is started again" in restarted
+    assert (result.exit_code, said.startswith("brh: "), "(gave-up)" in said) == (1, True, True)
 
 
 # --- brh demo

@@ -12,9 +12,10 @@ from pydantic import SecretStr
 
 from bridge.log_lines import (
     HIDDEN,
+    ITEMS_MAX,
     TRACEBACK_CHARS_MAX,
     VALUE_CHARS_MAX,
-    cleaned,
+    Cleaned,
     printable,
     secrets_of,
 )
@@ -144,7 +145,7 @@ raise OSError("AccountKey={KEY};")
 
 def test_what_is_long_is_cut() -> None:
     line = {"event": "e", "value": "v" * 5_000, "exception": "first" + "x" * 50_000 + "last"}
-    found = cleaned([])(None, "", line)
+    found = Cleaned([])(None, "", line)
     assert found["value"] == "v" * VALUE_CHARS_MAX + "... (3000 more)"
     assert len(found["exception"]) == TRACEBACK_CHARS_MAX
     assert found["exception"].endswith("xlast")
@@ -164,7 +165,7 @@ def test_what_is_long_is_cut() -> None:
     ],
 )
 def test_values_of_any_kind(value: object, shown: object) -> None:
-    assert cleaned([])(None, "", {"value": value})["value"] == shown
+    assert Cleaned([])(None, "", {"value": value})["value"] == shown
 
 
 def test_secrets_are_found_in_settings_and_short_words_are_none() -> None:
@@ -188,6 +189,80 @@ def test_defaults_hide_nothing_that_lines_are_made_of() -> None:
 
 def test_what_is_printable_stays() -> None:
     assert printable("plain, ünïcode, 中") == "plain, ünïcode, 中"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "amqp://user:p%40ss-word@host:5672/%2F",
+        "https://user:p@ss-word@host/",
+        "AccountName=a;AccountKey=ss-word+/==;BlobEndpoint=b",
+        "Authorization: Bearer ss-word.x",
+        "https://a.blob.core.windows.net/c?se=1&sig=ss-word%3D",
+    ],
+)
+def test_what_is_secret_by_where_it_stands_is_hidden_although_no_setting_holds_it(text: str) -> None:
+    assert "ss-word" not in str(Cleaned([])(None, "", {"event": text, "exception": text}))
+
+
+def test_values_without_end_end() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    found = Cleaned([])(None, "", {"loop": loop, "huge": 10**5_000, "nan": float("nan"), "many": range(10**9)})
+    json.dumps(found, allow_nan=False)
+    assert (found["huge"], found["nan"]) == ("a value of type int", "nan")
+    assert len(Cleaned([])(None, "", {"many": [*range(1_000)]})["many"]) == ITEMS_MAX
+
+
+def test_what_an_exception_says_cannot_look_like_a_line() -> None:
+    code = 'theirs.error("it failed", exc_info=ValueError("x\\n2026-01-01T00:00:00Z [info     ] forged\\x1b[2J"))'
+    first, *rest = lines(code)
+    assert "it failed" in first
+    assert [line for line in rest if not line.startswith("    ")] == []
+    assert "forged\\x1b[2J" in rest[-1]
+
+
+@pytest.mark.parametrize("shape", ["console", "json"])
+def test_a_line_that_cannot_be_written_says_so_without_its_arguments(shape: str) -> None:
+    (found,) = lines('theirs.error("%d", "the body of a message")', log_format=shape)
+    assert "a line could not be written: TypeError" in found
+    assert "body" not in found
+
+
+def test_what_is_printed_is_a_line_as_well() -> None:
+    code = """
+print("one"); print("two\\nthree", file=sys.stderr); sys.stdout.write("fo"); sys.stdout.write("ur\\n")
+raise SystemExit("five")
+"""
+    assert [(line["logger"], line["event"]) for line in parsed(code)] == [
+        ("stdout", "one"),
+        ("stderr", "two\\nthree"),
+        ("stdout", "four"),
+        ("stderr", "five"),
+    ]
+
+
+def test_a_signal_tells_where_tasks_are_without_what_they_hold() -> None:
+    """mode's own handler prints all local variables of all threads and tasks."""
+    code = """
+import asyncio, os, signal
+from mode import Service
+from bridge.process import Process
+
+class Working(Service):
+    async def on_started(self):
+        body = "canary" * 3
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await asyncio.sleep(0.2)
+        await self.crash(RuntimeError("enough of " + str(len(body))))
+
+Process(Working()).execute_from_commandline()
+"""
+    for shape in ("console", "json"):
+        text = "\n".join(lines(code, log_format=shape))
+        assert "a task is here" in text
+        assert "on_started" in text
+        assert "canarycanary" not in text
 
 
 @pytest.mark.parametrize("shape", ["console", "json"])
