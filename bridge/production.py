@@ -51,5 +51,5 @@ def wrong_storage(connection_string: str | None, account_url: str | None) -> Ite
         yield "BRH_BLOB_CONNECTION_STRING: must not be the emulator's in production"
     if entries.get("defaultendpointsprotocol") == "http" or any(v.startswith("http://") for v in entries.values()):
         yield "BRH_BLOB_CONNECTION_STRING: must name https in production"
-    if account_url and urlsplit(account_url).scheme != "https":
+    if account_url and not account_url.lower().startswith("https://"):
         yield "BRH_BLOB_ACCOUNT_URL: must begin with https:// in production"

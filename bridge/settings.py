@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from yarl import URL
 
 from bridge.binds import Bind
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
@@ -46,12 +48,24 @@ class InstanceSettings(BaseGroup):
     user `guest`, the storage emulator, and a replication factor of 1."""
 
 
+def _url(given: SecretStr | None) -> SecretStr | None:
+    """A URL."""
+    if given is not None:
+        try:
+            read, host = urlsplit(given.get_secret_value()), URL(given.get_secret_value()).host
+        except ValueError:  # what libraries say of it may quote the password
+            read, host = None, None
+        if read is None or not read.scheme or not host:
+            raise ValueError("is no URL")
+    return given
+
+
 class AmqpSettings(BaseGroup):
     """RabbitMQ."""
 
-    amqp_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+    amqp_url: Annotated[SecretStr, AfterValidator(_url)] = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
     """Broker, user, password and virtual host; `amqps` for TLS."""
-    rabbitmq_management_url: SecretStr | None = None
+    rabbitmq_management_url: Annotated[SecretStr | None, AfterValidator(_url)] = None
     """Its management API, with user and password; only asked whether the broker's limits suit large messages."""
 
 

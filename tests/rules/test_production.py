@@ -67,6 +67,21 @@ def test_what_is_refused_in_production_is_taken_in_development(
     assert load(BridgeSettings).profile == "development"
 
 
+@pytest.mark.parametrize("profile", ["production", "development"])
+@pytest.mark.parametrize("variable", ["BRH_AMQP_URL", "BRH_RABBITMQ_MANAGEMENT_URL"])
+@pytest.mark.parametrize(
+    "url", ["amqps://u:s3cret\uff20host/", "amqps://u:s3cret@[host", "amqps://u:s3cret@host:70000/"]
+)
+def test_what_is_no_url_is_refused_before_a_library_can_quote_it(
+    profile: str, variable: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRH_PROFILE", profile)
+    monkeypatch.setenv(variable, url)
+    for process in (BridgeSettings, ClientSettings):
+        with pytest.raises(SettingsError, match=f"^{variable}: Value error, is no URL$"):
+            load(process)
+
+
 def test_one_error_names_every_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value, _ in WRONG:
         monkeypatch.setenv(variable, value)
