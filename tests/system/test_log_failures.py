@@ -22,12 +22,13 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
+from bridge.log_lines import printable
 from bridge.topology import HEADERS
 from tests.support.outside import header_message, listening, payload_message, publish_messages
 from tests.support.raising import RAISED
 from tests.support.world import World, free_port, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).parents[2]
 IN_BODY, IN_HEADER = "canary-in-a-body", "canary-in-a-header"
@@ -140,27 +141,20 @@ def play(world: World, said: Said) -> None:
 def commands(world: World, said: Said, transaction: str) -> None:
     login = world.env | {"BRH_AMQP_URL": with_password(world.amqp_url, PASSWORD)}
     nobody = world.env | {"BRH_AMQP_URL": with_password(f"amqp://u:p@127.0.0.1:{free_port()}/", PASSWORD)}
-    key = world.env | {"BRH_BLOB_CONNECTION_STRING": wrong_key(world)}
     kafka = world.env | without_kafka()
     said.command("setup, refused", login, "setup")
-    said.command("send, refused", login, "send", transaction, "--series", "s=README.md")
     said.command("dlq, refused", login, "dlq", "list")
-    said.command("doctor, refused", login, "doctor")
     said.command("send to nobody", nobody, "send", transaction, "--series", "s=README.md")
-    said.command("doctor, wrong key", key, "doctor")
-    said.command("fsck, wrong key", key, "fsck")
     said.command("replay without Kafka", kafka | {"BRH_PRODUCE_TIMEOUT_S": "1"}, "replay", transaction)
     said.command("list, another token", world.env | {"BRH_API_OPERATE_TOKEN": OTHER_TOKEN}, "list")
     for name, env in unreadable_settings().items():
-        for words in (("setup",), ("send", transaction, "--series", "s=README.md"), ("bridge",)):
+        for words in (("send", transaction, "--series", "s=README.md"), ("bridge",)):
             said.command(f"{words[0]}, {name}", world.env | env, *words)
 
 
 def unreadable_settings() -> dict[str, dict[str, str]]:
     return {
         "no token": {"BRH_API_OPERATE_TOKEN": f"{TOKEN} {TOKEN}", "BRH_AMQP_URL": f"amqp://u:{PASSWORD}@h:70000/"},
-        "no address": {"BRH_AMQP_URL": f"amqp://u:{PASSWORD}@[h/"},
-        "no URL": {"BRH_AMQP_URL": f"u:{PASSWORD}@\uff20h/", "BRH_PROFILE": "production"},
         "odd URL": {"BRH_AMQP_URL": f"amqp://u:{PASSWORD}\uff20h/", "BRH_PROFILE": "production"},
         "no account": {"BRH_BLOB_CONNECTION_STRING": f"AccountKey={KEY}", "BRH_AMQP_URL": f"amqp://u:{PASSWORD}@h:x/"},
     }
@@ -188,7 +182,6 @@ def fail_to_connect(world: World, said: Said) -> None:
     said.run("bridge, refused", login, *BRIDGE, told="ACCESS_REFUSED")
     said.run("delivery, refused", login, *DELIVERY, told="ACCESS_REFUSED")
     said.run("bridge, wrong key", key, *BRIDGE, told="consuming stops")
-    said.run("bridge without Kafka", world.env | without_kafka(), *BRIDGE, told="KafkaConnectionError")
     said.run("tracker without Kafka", world.env | without_kafka(), *TRACKER, told="waits for Kafka")
     said.run("tracker, wrong settings", world.env | {"BRH_PARTITIONS": "0"}, *TRACKER, told="bad-settings")
 
@@ -197,12 +190,11 @@ def fail_at_work(world: World, said: Said) -> None:
     console = world.env | {"BRH_LOG_FORMAT": "console"}
     said.run("bridge that raises", world.env, *BRIDGE, told=RAISED, planted=True)
     said.run("bridge that raises, for people", console, *BRIDGE, told=RAISED, planted=True)
-    again = (payload_message(HOSTILE, "s", 1, 2, IN_BODY.encode()) for _ in range(1))
-    asyncio.run(publish_messages(world, [("small.s", each) for each in again]))
+    again = payload_message(HOSTILE, "s", 1, 2, IN_BODY.encode())
+    asyncio.run(publish_messages(world, [("small.s", again)]))
     said.run("bridge, for people", console, *BRIDGE, told="message rejected")
     until(lambda: world.queue(HEADERS)["messages"] == 0, ENDED_S, "the header is taken")
     said.run("tracker that raises", world.env, *TRACKER, told=RAISED, planted=True)
-    said.run("tracker that raises, for people", console, *TRACKER, told=RAISED, planted=True)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +256,7 @@ def test_what_is_refused_is_told_with_what_it_says_it_is(said: Said) -> None:
         if (found := json.loads(line))["event"] == "message rejected"
     ]
     assert len(rejected) == REFUSED
-    assert rejected[0]["transaction"] == HOSTILE
+    assert rejected[0]["transaction"] == printable(HOSTILE)
     assert (rejected[2]["series"], rejected[2]["ordinal"]) == ("s", 0)
 
 
