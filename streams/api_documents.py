@@ -152,6 +152,8 @@ class Happening(Answer, frozen=True):
     kind: str
     text: str
     code: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
+    """Of the record that brought it, in the transaction's partition of the events topic."""
 
 
 class Explained(Answer, frozen=True):

@@ -125,13 +125,14 @@ class Assembler:
             after = self._take(owned, after, fact, record, place, written)
         if before is None and after == opened:
             return  # nothing was said: not worth a row of its own
+        owned.recent.heard(event, before, after, record)
         if isinstance(event, events.Command):
             owned.asked.forget(after.id)
         turned = before is None or before.state is not after.state
         obeyed = isinstance(event, events.Command) and after is not before  # whoever gave it looks at once
         # Among payloads only the one that brings the verdict wants something done, and there are many of them.
         asks = turned or (not isinstance(event, PayloadsStaged) and receipts.says_more(opened, after))
-        self._put(owned, after, record.at, at_once=turned or obeyed, asks=asks)
+        self._put(owned, after, record, at_once=turned or obeyed, asks=asks)
 
     def _take(
         self,
@@ -175,7 +176,7 @@ class Assembler:
         for transaction_id in owned.asked.names:
             transaction = owned.transactions[transaction_id]
             if not owned.asked.is_asked(transaction, record.at, now_s, interval_s):
-                self._ask(owned, transaction, record.at)
+                self._ask(owned, transaction, record)
                 crash_point("tracker.asked-again")
         self._collect(owned, record.at)
         crash_point("tracker.tick-taken")
@@ -202,16 +203,16 @@ class Assembler:
                 break
             after = self._take(owned, after, decision, record, place, set())
             crash_point("tracker.decision-kept")
-        self._put(owned, after, record.at, at_once=after is not before, asks=True)
+        self._put(owned, after, record, at_once=after is not before, asks=True)
 
-    def _put(self, owned: Partition, transaction: Transaction, now: datetime, *, at_once: bool, asks: bool) -> None:
+    def _put(self, owned: Partition, transaction: Transaction, record: Record, *, at_once: bool, asks: bool) -> None:
         if transaction.state in FINAL:
             self._close(owned, transaction)
             return
         owned.put(transaction)
         self._show(owned, transaction, at_once=at_once)
         if asks:
-            self._ask(owned, transaction, now)
+            self._ask(owned, transaction, record)
 
     def _close(self, owned: Partition, transaction: Transaction) -> None:
         """Keep of a closed transaction its outcome, by which late messages are known, and its readable row."""
@@ -240,10 +241,11 @@ class Assembler:
         owned.unshown.discard(transaction.id)
         owned.shown_s[transaction.id] = now_s
 
-    def _ask(self, owned: Partition, transaction: Transaction, now: datetime) -> None:
+    def _ask(self, owned: Partition, transaction: Transaction, record: Record) -> None:
         """Send what is due, but for what was sent a moment ago and may still be answered."""
-        for effect in owned.asked.ask(transaction, now, time.monotonic(), self._settings.redrive_interval_s):
+        for effect in owned.asked.ask(transaction, record.at, time.monotonic(), self._settings.redrive_interval_s):
             self._outbox.deliver(effect)
+            owned.recent.asked(effect, record)
 
     def _partition(self, record: Record) -> Partition:
         if self._owned is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,10 +10,13 @@ import msgspec
 
 from bridge.contract.outbound import rfc3339
 from streams.queries import Document, Row
+from streams.recent import Happened
 from tables.explain import explain
 from tables.projection import closed_view, view
 from tables.transaction import FINAL, Transaction
 
+EVENTS_MAX: Final = 50
+"""In one answer, the last ones."""
 _MOMENTS: Final = {
     "created": "The first message came.",
     "headerReceived": "The header came.",
@@ -23,8 +26,8 @@ _MOMENTS: Final = {
 }
 
 
-def explanation(transaction: Transaction, row: Row, now: datetime) -> Document:
-    """The answer for a transaction that its owner knows and shows.
+def explanation(transaction: Transaction, row: Row, now: datetime, recent: Sequence[Happened] = ()) -> Document:
+    """The answer for a transaction that its owner knows and shows; `recent` is what its owner has taken last.
 
     Of an open one everything is taken from what the owner knows now, because its row may be a second older and would
     contradict it; of a closed one only the row remembers what happened before.
@@ -39,7 +42,7 @@ def explanation(transaction: Transaction, row: Row, now: datetime) -> Document:
         "waitingFor": found.waiting_for,
         "otherwise": found.otherwise,
         "deadlines": shown["deadlines"],
-        "events": sorted((msgspec.to_builtins(event) for event in _events(shown)), key=lambda each: each["at"]),
+        "events": _last([*_events(shown), *(_event(each) for each in recent)]),
         "command": found.command,
     }
 
@@ -59,6 +62,17 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     code: str | None = None
     """Of the problem, or the command's action."""
+    offset: int | None = None
+    """In the transaction's partition of the events topic, of the record that brought it."""
+
+
+def _last(events: Sequence[Event]) -> list[Document]:
+    ordered = sorted(events, key=lambda each: (each.at, -1 if each.offset is None else each.offset))
+    return [msgspec.to_builtins(each) for each in ordered[-EVENTS_MAX:]]
+
+
+def _event(happened: Happened) -> Event:
+    return Event(rfc3339(happened.at), happened.kind, happened.text, offset=happened.offset)
 
 
 def _events(row: Row) -> Iterator[Event]:

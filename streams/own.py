@@ -74,7 +74,8 @@ class Own:
             return None
         if known is None:
             raise NotReady("the tracker that owns it has not looked at it yet")
-        return explanation(known, row, datetime.now(UTC))
+        held = self._knowing.partition(self._topics.partition_of(transaction_id))
+        return explanation(known, row, datetime.now(UTC), held.recent.of(transaction_id) if held else ())
 
     def counts(self, transaction_id: str, series_type: str, span: Span) -> Counts | None:
         """What has been received of a series, by cells. Raises NotReady."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from bridge.contract.outbound import rfc3339
 from streams.asked import Asked
 from streams.pace import Counts, Pace
+from streams.recent import Recent
 from streams.record import Record
 from streams.schedule import Schedule
 from streams.summary import Oldest, Tally
@@ -36,6 +37,7 @@ class Partition:
         self.unreadable: dict[str, str] = {}
         """Transactions with a row that this release cannot read, and why: what comes for them is put aside."""
         self.asked = Asked()
+        self.recent = Recent()
         self.shown_s: dict[str, float] = {}
         """When the readable row of a transaction was written last, in monotonic seconds."""
         self.unshown: set[str] = set()
@@ -86,6 +88,7 @@ class Partition:
         transaction_id = transaction.id
         self.transactions.pop(transaction_id, None)
         self.asked.forget(transaction_id)
+        self.recent.forget(transaction_id)
         self.shown_s.pop(transaction_id, None)
         self.unshown.discard(transaction_id)
         self.by_watermark.drop(transaction_id)

@@ -152,7 +152,8 @@ def explanation(found: Object, paper: Paper = PLAIN, now: datetime | None = None
 
 def _event(event: Object) -> str:
     code = f" ({event['code']})" if event.get("code") else ""
-    return f"{event['at']}  {event['kind']}{code}: {event['text']}"
+    at = f" [{event['offset']}]" if "offset" in event else ""
+    return f"{event['at']}{at}  {event['kind']}{code}: {event['text']}"
 
 
 def gaps(found: Object) -> list[str]:

@@ -19,6 +19,7 @@ from streams.bodies import body_of
 from streams.ordinal_counts import Counts, Span
 from streams.pages.assets import Assets
 from streams.pages.errors import PAGE, ErrorPages
+from streams.pages.explained import explained_page
 from streams.pages.listing import list_page, listing_of
 from streams.pages.log_in import LogIn
 from streams.pages.overview import overview_page
@@ -109,6 +110,10 @@ class _Pages:
             extensions=EXTENSIONS,
         )
 
+    async def explained(self, request: web.Request) -> web.StreamResponse:
+        found = await self._answers.explanation_of(queries.parse_id(request.match_info["id"]))
+        return self._rendering.page(request, "explained.html", page=explained_page(found, datetime.now(UTC)))
+
     async def series(self, request: web.Request) -> web.StreamResponse:
         row = await self._answers.row_of(queries.parse_id(request.match_info["id"]))
         found = next((each for each in row["series"] if each["seriesType"] == request.match_info["series"]), None)
@@ -147,6 +152,7 @@ def mount(server: web.Application, answers: Answers, access: Access, session_s: 
             web.get("/transactions", pages.transactions, name=f"{PAGE}-transactions"),
             web.get("/find", pages.find, name=f"{PAGE}-find"),
             web.get("/transactions/{id:[^/]+}", pages.transaction, name=f"{PAGE}-transaction"),
+            web.get("/transactions/{id:[^/]+}/explain", pages.explained, name=f"{PAGE}-explain"),
             web.get("/transactions/{id:[^/]+}/series/{series:[^/]+}", pages.series, name=f"{PAGE}-series"),
             *(
                 web.post(

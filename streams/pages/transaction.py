@@ -115,7 +115,7 @@ def transaction_page(row: Row, explanation: Document, counts: Mapping[str, Count
         late=is_late(row),
         summary=explanation["summary"],
         waiting_for=explanation["waitingFor"],
-        otherwise=tuple(_brought(each, now) for each in explanation["otherwise"]),
+        otherwise=tuple(brought(each, now) for each in explanation["otherwise"]),
         command=explanation["command"],
         facts=tuple(_facts(row, now)),
         share=_share(row),
@@ -124,7 +124,7 @@ def transaction_page(row: Row, explanation: Document, counts: Mapping[str, Count
             shown(row, each, spans.get(each["seriesType"]), counts.get(each["seriesType"], ())) for each in known
         ),
         series_more=len(row["series"]) - len(known),
-        steps=_steps(explanation["events"], now),
+        steps=steps(explanation["events"], now),
         actions=tuple(allowed(row, now)),
         result=row["blobUri"],
         labels=tuple(sorted((row["header"] or {}).get("labels", {}).items())),
@@ -191,7 +191,7 @@ def _share(row: Row) -> float | None:
     return sum(each["receivedCount"] for each in row["series"]) / total if total else 1.0
 
 
-def _brought(text: str, now: datetime) -> Deadline:
+def brought(text: str, now: datetime) -> Deadline:
     """A sentence of `tables.explain`, which begins with its moment."""
     at, _, brings = text.partition(": ")
     return Deadline(at, relative(at, now), brings)
@@ -210,7 +210,7 @@ def _trouble(problem: Mapping[str, Any], transaction_id: str, now: datetime) -> 
     )
 
 
-def _steps(events: Sequence[Mapping[str, Any]], now: datetime) -> tuple[Step, ...]:
+def steps(events: Sequence[Mapping[str, Any]], now: datetime) -> tuple[Step, ...]:
     """The newest first."""
     return tuple(
         Step(

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from streams.access import ASSETS_PATH
 from streams.pages import assets
 from streams.pages.routes import pause_s
 from streams.partition import Partition
+from streams.record import Record
+from tables.effects import KeepAlive
 from tables.projection import view
 from tables.transaction import FINAL, Transaction
 
@@ -95,7 +98,14 @@ async def get(tracker: HttpTracker, path: str, status: int = 200) -> Markup:
     return page
 
 
-PATHS = ["/", "/transactions", f"/transactions/{T1}", f"/transactions/{T1}/series/a", "/find?id=T"]
+PATHS = [
+    "/",
+    "/transactions",
+    f"/transactions/{T1}",
+    f"/transactions/{T1}/explain",
+    f"/transactions/{T1}/series/a",
+    "/find?id=T",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -133,6 +143,29 @@ async def test_a_transaction_says_what_is_missing_and_what_time_brings(trackers:
     assert "Its total count is not known yet." in page.text
     (live,) = (each for each in page.all("div") if each.get("id") == "live")
     assert live["hx-get"] == f"/transactions/{T1}"
+
+
+async def test_why_it_is_not_done_is_a_page_of_its_own_with_what_each_record_brought(
+    trackers: list[HttpTracker],
+) -> None:
+    held = trackers[MINE].partitions[TOPICS.partition_of(T1)]
+    held.recent.asked(KeepAlive("e", T1, 1), Record(0, 4711, datetime.now(UTC), None, None))
+    transaction = await get(trackers[0], f"/transactions/{T1}")
+    assert f"/transactions/{T1}/explain" in [each.get("href") for each in transaction.all("a")]
+    page = await get(trackers[0], f"/transactions/{T1}/explain")
+    _, told = await trackers[0].get(f"/v1/transactions/{T1}/explain")
+    assert told["events"][-1]["offset"] == 4711
+    for sentence in (told["summary"], *told["waitingFor"], *(each["text"] for each in told["events"]), told["command"]):
+        assert sentence in page.text
+    assert "offset 4711" in page.text
+    assert f"brh replay {T1}" in page.text
+    (live,) = (each for each in page.all("div") if each.get("id") == "live")
+    assert live["hx-get"] == f"/transactions/{T1}/explain"
+    book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> delivered("Completed")
+    tell(trackers, book.transaction)
+    page = await get(trackers[0], f"/transactions/{T1}/explain")
+    assert "Nothing any more." in page.text
+    assert not [each for _, each in page.elements if "hx-get" in each]
 
 
 async def test_a_closed_transaction_does_not_ask_again_and_links_its_parts(trackers: list[HttpTracker]) -> None:

@@ -1,0 +1,112 @@
+"""The last things that happened to open transactions: what each record brought, and what was asked for because of it.
+
+Only in memory, and only what this owner has taken: the events topic remembers all of it (`brh replay`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence, Set
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from bridge.contract.events import HeaderReceived, PayloadsStaged, Staged, Told, TransactionEvent
+from streams.record import Record
+from tables.effects import Announce, Deliver, Effect
+from tables.transaction import Transaction
+
+RECENT_MAX: Final = 50
+"""Of one transaction; as many as an explanation has."""
+TRANSACTIONS_MAX: Final = 2_000
+"""Of one partition, the last to hear something: with 50 each they take up to 20 MB."""
+NAMED_MAX: Final = 3
+"""Facts of one record that are named one by one."""
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """One thing."""
+
+    at: datetime
+    kind: str
+    text: str
+    offset: int
+    """Of the record that brought it, or because of which it was asked for."""
+
+
+class Recent:
+    """What happened last in one partition."""
+
+    def __init__(self) -> None:
+        self._by_transaction: dict[str, deque[Happened]] = {}
+
+    def of(self, transaction_id: str) -> Sequence[Happened]:
+        """The oldest first."""
+        return tuple(self._by_transaction.get(transaction_id, ()))
+
+    def heard(self, event: TransactionEvent, before: Transaction | None, after: Transaction, record: Record) -> None:
+        """A record was taken; commands and refusals are among what every transaction remembers by itself."""
+        match event:
+            case HeaderReceived():
+                self._add(after.id, Happened(record.at, "header", _header(event, before), record.offset))
+            case PayloadsStaged():
+                self._add(after.id, Happened(record.at, "payloads", _payloads(event, before, after), record.offset))
+            case Told():
+                self._add(after.id, Happened(record.at, "told", f"It was carried out: {event.effect}.", record.offset))
+
+    def asked(self, effect: Effect, record: Record) -> None:
+        """Something was asked for."""
+        self._add(effect.transaction, Happened(record.at, "asked", _asked(effect), record.offset))
+
+    def forget(self, transaction_id: str) -> None:
+        """It is closed: its row tells what was."""
+        self._by_transaction.pop(transaction_id, None)
+
+    def _add(self, transaction_id: str, happened: Happened) -> None:
+        # Behind all others, so that the first one is the one that has heard nothing for longest.
+        known = self._by_transaction.pop(transaction_id, None)
+        if known is None:
+            known = deque(maxlen=RECENT_MAX)
+            if len(self._by_transaction) >= TRANSACTIONS_MAX:
+                del self._by_transaction[next(iter(self._by_transaction))]
+        known.append(happened)
+        self._by_transaction[transaction_id] = known
+
+
+def _header(event: HeaderReceived, before: Transaction | None) -> str:
+    if event.conflicting_digest is not None:
+        return "Another header came; the first one stays."
+    if before is not None and before.header is not None:
+        return "The header came again."
+    count = len(event.header.series)
+    return f"The header came, with {count} series."
+
+
+def _payloads(event: PayloadsStaged, before: Transaction | None, after: Transaction) -> str:
+    count = sum(fact.count for fact in event.staged)
+    names = {fact.series for fact in event.staged}
+    new = _received(after, names) - _received(before, names)
+    named = "; ".join(map(_named, event.staged[:NAMED_MAX]))
+    more = f"; {len(event.staged) - NAMED_MAX} more" if len(event.staged) > NAMED_MAX else ""
+    known = "" if new == count else f" {count - new} of {count} brought nothing new."
+    return f"Payloads came: {named}{more}.{known}"
+
+
+def _named(fact: Staged) -> str:
+    last = f"-{fact.first + fact.count - 1}" if fact.count > 1 else ""
+    return f"{fact.series} {fact.first}{last}"
+
+
+def _received(transaction: Transaction | None, names: Set[str]) -> int:
+    known = transaction.series if transaction is not None else {}
+    return sum(known[name].received_count for name in names if name in known)
+
+
+def _asked(effect: Effect) -> str:
+    match effect:
+        case Deliver():
+            return f"The delivery was asked for the outcome {effect.outcome}."
+        case Announce():
+            return f"The delivery was asked to tell those who wait: {effect.kind}."
+    return "The delivery was asked to keep the blocks in storage."

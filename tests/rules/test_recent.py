@@ -1,0 +1,86 @@
+"""What happened last to an open transaction: with the offset of the record that brought it, and within a bound."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from playbook import START, T1, delivered, header, payload, refused
+from tracker import MINE, Tracker
+
+from streams.explained import EVENTS_MAX, explanation
+from streams.partition import Partition
+from streams.recent import RECENT_MAX, TRANSACTIONS_MAX, Happened, Recent
+from streams.record import Record
+from tables.effects import KeepAlive
+from tables.projection import view
+
+
+def told(tracker: Tracker) -> list[tuple[str, str, int]]:
+    return [(each.kind, each.text, each.offset) for each in partition(tracker).recent.of(T1)]
+
+
+def partition(tracker: Tracker) -> Partition:
+    found = tracker.assembler.partition(MINE)
+    assert found is not None
+    return found
+
+
+def test_each_record_says_what_it_brought_and_each_effect_why_it_was_asked_for(tracker: Tracker) -> None:
+    tracker.tell(header(a=3, b=None))
+    tracker.tell(payload("a", 1, of=3))
+    tracker.tell(payload("a", 1, of=3))
+    tracker.tell(header(a=3, b=None))
+    found = told(tracker)
+    assert [each[:2] for each in found] == [
+        ("header", "The header came, with 2 series."),
+        ("asked", "The delivery was asked to tell those who wait: accepted."),
+        ("payloads", "Payloads came: a 1."),
+        ("payloads", "Payloads came: a 1. 1 of 1 brought nothing new."),
+        ("header", "The header came again."),
+    ]
+    offsets = [offset for _, _, offset in found]
+    assert offsets == sorted(offsets)
+    assert offsets[0] == offsets[1], "it was asked for because of the header"
+
+
+def test_the_outcome_that_was_asked_for_is_named(tracker: Tracker) -> None:
+    tracker.tell(header(a=1))
+    tracker.tell(payload("a", 1, of=1))
+    assert told(tracker)[-1][:2] == ("asked", "The delivery was asked for the outcome Completed.")
+    tracker.tell(delivered("Completed"))
+    assert told(tracker) == [], "its row tells the rest"
+
+
+def test_an_explanation_has_them_among_the_others_and_no_more_than_it_may(tracker: Tracker) -> None:
+    tracker.tell(header(a=200))
+    for ordinal in range(1, RECENT_MAX + 20):
+        tracker.tell(payload("a", ordinal, of=200))
+    known = tracker.assembler.known(T1)
+    assert known is not None
+    found = explanation(known, view(known), START, partition(tracker).recent.of(T1))["events"]
+    assert len(found) == EVENTS_MAX
+    assert [each["at"] for each in found] == sorted(each["at"] for each in found)
+    assert f"Payloads came: a {RECENT_MAX + 19}." in [each["text"] for each in found]
+    assert all(isinstance(each["offset"], int) for each in found if each["kind"] == "payloads")
+
+
+def test_a_new_owner_begins_with_what_it_hears(tracker: Tracker) -> None:
+    tracker.tell(header(a=3))
+    tracker.assembler.forget()
+    tracker.tell(payload("a", 1, of=3))
+    assert told(tracker)[0][0] != "header"
+    tracker.tell(refused())
+
+
+def test_those_that_heard_nothing_for_longest_are_forgotten_first() -> None:
+    recent = Recent()
+    record = Record(0, 1, datetime.now(UTC), None, None)
+    for number in range(TRANSACTIONS_MAX):
+        recent.asked(KeepAlive("e", f"T-{number}", 1), record)
+    recent.asked(KeepAlive("e", "T-0", 1), record)
+    recent.asked(KeepAlive("e", "one more", 1), record)
+    assert recent.of("T-1") == ()
+    assert len(recent.of("T-0")) == 2
+    assert recent.of("one more") == (
+        Happened(record.at, "asked", "The delivery was asked to keep the blocks in storage.", 1),
+    )
