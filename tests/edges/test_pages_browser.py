@@ -69,6 +69,7 @@ async def trackers() -> AsyncIterator[list[HttpTracker]]:
 async def test_no_page_has_an_error_or_keeps_anybody_out(trackers: list[HttpTracker], scheme: Any) -> None:
     paths = ["/", "/login", "/transactions", "/transactions?state=Failed", "/transactions/gap/series/a"]
     paths += ["/transactions/nope", *(f"/transactions/{name}" for name in ALL)]
+    paths += [f"/transactions/{name}/explain" for name in ALL]
     async with window(color_scheme=scheme) as watched:
         for path in paths:
             await watched.page.goto(trackers[0].url + path)
@@ -232,6 +233,13 @@ async def _tab_to(page: Page, selector: str) -> None:
 
 async def test_on_a_telephone_nothing_has_to_be_moved_aside(trackers: list[HttpTracker]) -> None:
     async with window(viewport={"width": 375, "height": 720}) as watched:
-        for path in ("/", "/transactions", "/transactions/gap", "/transactions/completed", "/transactions/nope"):
+        for path in (
+            "/",
+            "/transactions",
+            "/transactions/gap",
+            "/transactions/gap/explain",
+            "/transactions/completed",
+            "/transactions/nope",
+        ):
             await watched.page.goto(trackers[0].url + path)
             assert await watched.page.evaluate("document.documentElement.scrollWidth") <= 375, path

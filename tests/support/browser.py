@@ -43,8 +43,8 @@ class Watched:
             self.wrong.append(message.text)
 
     def _failed(self, request: Request) -> None:
-        # A page that is left lets go of what it was listening to.
-        if not (request.resource_type == "eventsource" and request.failure == "net::ERR_ABORTED"):
+        # A page that is left lets go of what it was listening to, and of what it was asking for.
+        if not (request.resource_type in ("eventsource", "fetch", "xhr") and request.failure == "net::ERR_ABORTED"):
             self.wrong.append(f"{request.url}: {request.failure}")
 
     def _answered(self, response: Response) -> None:
