@@ -19,7 +19,8 @@ class ExplainedPage(msgspec.Struct, frozen=True):
     state: str
     open: bool
     summary: str
-    since: str
+    since: str | None
+    """None: the owner is of a release that does not tell."""
     ago: str
     waiting_for: tuple[str, ...]
     otherwise: tuple[Deadline, ...]
@@ -29,13 +30,14 @@ class ExplainedPage(msgspec.Struct, frozen=True):
 
 def explained_page(explanation: Document, now: datetime) -> ExplainedPage:
     """The page at the moment `now`."""
+    since = explanation.get("since")
     return ExplainedPage(
         id=explanation["transactionId"],
         state=explanation["state"],
         open=explanation["state"] not in FINAL,
         summary=explanation["summary"],
-        since=explanation["since"],
-        ago=relative(explanation["since"], now),
+        since=since,
+        ago=relative(since, now) if since else "",
         waiting_for=tuple(explanation["waitingFor"]),
         otherwise=tuple(brought(each, now) for each in explanation["otherwise"]),
         command=explanation["command"],
