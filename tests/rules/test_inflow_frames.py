@@ -139,7 +139,7 @@ def test_bodies_of_lanes_that_share_memory_all_arrive(
     async def run() -> None:
         memory, chance = Memory(memory_blocks * CHARGED), random.Random(seed)
         wires = [Wire(memory, blocks_max, chance) for _ in lanes]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.gather(
                 *(
                     wire.feed(
@@ -165,7 +165,7 @@ def test_a_body_that_is_cut_anywhere_is_lost_and_holds_nothing(
         wire = Wire(memory, 2, random.Random(seed))
         data = frames_of(1, content_of(size), frame_bytes)
         at = int(cut * (len(data) - 2))  # before the last byte of the body at the latest
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await wire.feed(data[:at], [1, 7, 100])
             wire.reader.end(ConnectionError("cut"))
             await asyncio.gather(*wire.tasks)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from bridge.contract.inbound import SERIES_MAX, TOTAL_COUNT_MAX
 from tests.support.deliveries import below
 from tests.support.outside import (
@@ -16,6 +18,8 @@ from tests.support.outside import (
 )
 from tests.support.world import World
 
+pytestmark = pytest.mark.timeout(400)
+
 
 async def test_a_conflict_fails_the_transaction_and_nothing_but_records_is_left(world: World) -> None:
     txn = "conflict"
@@ -23,7 +27,7 @@ async def test_a_conflict_fails_the_transaction_and_nothing_but_records_is_left(
         await publish_payloads(world, txn, {"a": Chunks("one", [100] * 3)}, [1, 2])
         await publish_payloads(world, txn, {"a": Chunks("other", [100] * 3)}, [2])
         await publish_header(world, txn, {"transactionType": "valuation", "series": [{"type": "a"}]})
-        (message,) = await heard.wait(txn)
+        (message,) = await heard.wait(txn, timeout_s=150)
         assert message.routing_key == "transaction.failed.valuation"
         data = json.loads(message.body)["data"]
         assert (data["outcome"], data["problem"]["code"]) == ("Failed", "conflicting-payload")
@@ -42,7 +46,7 @@ async def test_more_than_a_transaction_may_have_fails_it_and_nothing_but_records
         names = [f"s{number}" for number in range(SERIES_MAX + 1)]
         await publish_messages(world, [(f"small.{name}", payload_message(wide, name, 1, 1, b"x")) for name in names])
         for txn, code in ((long, "too-many-payloads"), (wide, "too-many-series")):
-            (message,) = await heard.wait(txn)
+            (message,) = await heard.wait(txn, timeout_s=150)
             data = json.loads(message.body)["data"]
             assert (data["outcome"], data["problem"]["code"]) == ("Failed", code)
             left = {each.name.removeprefix(f"{txn}/") for each in await below(blobs, txn)}
