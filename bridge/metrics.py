@@ -65,6 +65,11 @@ STAGE_SECONDS = histogram(
     Kind.BRIDGE,
     labels=("size_class",),
 )
+BLOCKS_IN_FLIGHT = gauge(
+    "brh_intake_blocks_in_flight",
+    "Blocks on their way to storage, those that wait for another try included.",
+    Kind.BRIDGE,
+)
 RUN_PAYLOADS = histogram("brh_intake_run_payloads", "Small payloads that share a block.", Kind.BRIDGE, buckets=_RUNS)
 FACT_SECONDS = histogram(
     "brh_intake_fact_seconds",
@@ -126,6 +131,24 @@ EVENTS = counter("brh_events", "Records of the events topic that were taken.", K
 EVENT_SECONDS = histogram(
     "brh_event_seconds", "What taking one record takes, until its rows are written.", Kind.TRACKER
 )
+GAPS = counter(
+    "brh_gaps",
+    "Times that something was noticed to be missing.",
+    Kind.TRACKER,
+    labels=("transaction_type",),
+)
+DUPLICATES = counter(
+    "brh_messages_duplicate",
+    "Messages that repeat what is known of an open transaction.",
+    Kind.TRACKER,
+    labels=("transaction_type",),
+)
+CONFLICTS = counter(
+    "brh_transactions_conflicting",
+    "Transactions whose messages have come to contradict each other.",
+    Kind.TRACKER,
+    labels=("transaction_type",),
+)
 LATE = counter(
     "brh_messages_late",
     "Messages for closed transactions: they change nothing.",
@@ -149,7 +172,39 @@ WATERMARK_SECONDS = gauge(
     labels=("partition",),
 )
 RECOVERING = gauge("brh_recovering", "1 while tables are being read from their changelogs.", Kind.TRACKER)
+RECOVERY_RECORDS = gauge(
+    "brh_recovery_records_left",
+    "Records of changelogs that a recovery still has to read, as far as known.",
+    Kind.TRACKER,
+)
+RECOVERIES = counter("brh_recoveries", "Times that the tables were recovered.", Kind.TRACKER)
+TABLE_OPERATIONS = counter(
+    "brh_table_operations",
+    "Operations on a table in memory, as Faust counts them.",
+    Kind.TRACKER,
+    labels=("table", "operation"),
+)
 TABLE_ROWS = gauge("brh_table_rows", "Rows of a table.", Kind.TRACKER, labels=("table",))
+
+# Faust workers: trackers and deliveries
+
+FLUSH_SECONDS = histogram(
+    "brh_flush_seconds",
+    "From the beginning of a commit until Kafka has acknowledged every record that was handed over before it.",
+    Kind.TRACKER,
+    Kind.DELIVERY,
+)
+RECORDS_SENT = counter(
+    "brh_records_sent", "Records for a topic, as Faust counts them.", Kind.TRACKER, Kind.DELIVERY, labels=("topic",)
+)
+REBALANCES = counter("brh_rebalances", "Rebalances of the group, as this worker saw them.", Kind.TRACKER, Kind.DELIVERY)
+ENDED = counter(
+    "brh_worker_ended",
+    "Times that the worker in this slot has ended itself, by exit code, kept in its folder: 75 and 76 are the fence.",
+    Kind.TRACKER,
+    Kind.DELIVERY,
+    labels=("code",),
+)
 
 # Deliveries
 
@@ -165,6 +220,12 @@ OUTCOMES = counter(
     "Outcomes that were told, by the code of their problem.",
     Kind.DELIVERY,
     labels=("transaction_type", "outcome", "code"),
+)
+ORPHANS = counter(
+    "brh_orphans_told",
+    "Transactions of which payloads came that are in no result, and were told to `brh.orphans`.",
+    Kind.DELIVERY,
+    labels=("transaction_type",),
 )
 RACES_LOST = counter(
     "brh_outcome_races_lost", "Outcomes that somebody else had written in the meantime.", Kind.DELIVERY

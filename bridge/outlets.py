@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from bridge import metrics
 from bridge.blobs import Blobs, BlobsError
 from bridge.checksums import Piece
 from bridge.contract.events import TransactionEvent
@@ -46,7 +47,8 @@ class Outlets:
 
     async def stage_block(self, hold: Hold, name: str, block: BlockId, pieces: Sequence[Piece]) -> None:
         """Store a block. Raises HeldTooLong."""
-        await hold.insist(self.storage, lambda: self.blobs.stage_block(name, block, pieces))
+        with metrics.BLOCKS_IN_FLIGHT.track_inprogress():
+            await hold.insist(self.storage, lambda: self.blobs.stage_block(name, block, pieces))
         crash_point("bridge.block-staged")
 
     async def publish(self, hold: Hold, event: TransactionEvent) -> None:

@@ -112,6 +112,7 @@ def _drop_ghosts(table: Any) -> None:
 @receipts.on_recover
 async def _rebuild_index() -> None:
     _drop_ghosts(receipts)
+    metrics.RECOVERIES.inc()
     crash_point("tracker.rows-recovered")
     assembler.forget()
 

@@ -182,6 +182,7 @@ class Courier:
             if orphaned is not None:
                 await self._post.tell_orphans(decided, orphaned)
                 crash_point("delivery.orphans-told")
+                metrics.ORPHANS.labels(metrics.transaction_type(decided.outcome.transaction_type)).inc()
             else:  # nothing brings it back, and those who wait for the outcome must not wait for ever
                 _log.error("the record of orphans was removed", transaction=decided.outcome.transaction_id)
         return await self._post.tell(decided)

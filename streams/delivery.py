@@ -22,7 +22,7 @@ from bridge.notices import Notices
 from bridge.settings import SettingsError, load
 from streams.courier import Courier
 from streams.hardened import EXIT_AGENT, HardenedApp, end_process
-from streams.measured import look_at_partitions, serve_metrics, serve_nothing_else
+from streams.measured import WorkerLook, serve_metrics, serve_nothing_else
 from streams.parking import Origin, park
 from streams.post import Post
 from streams.settings import DeliverySettings
@@ -57,7 +57,8 @@ window = Window(
 
 
 trace_with(app, settings, "brh-delivery", settings.worker_id)
-serve_metrics(app, metrics.Kind.DELIVERY, lambda: look_at_partitions(app, topics.deliveries))
+trace_with(app, settings, "brh-delivery", settings.worker_id)
+serve_metrics(app, metrics.Kind.DELIVERY, WorkerLook(app, topics.deliveries))
 serve_nothing_else(app)
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bridge.contract.outbound import rfc3339
 from streams.asked import Asked
+from streams.counted import count_news
 from streams.pace import Counts, Pace
 from streams.recent import Recent
 from streams.record import Record
@@ -126,6 +127,7 @@ class Partition:
         self._states[after.state] += 1
         if self._heard is None:
             return  # found in the tables: it has come before
+        count_news(before, after)
         self._pace.note(_between(before, after), time.monotonic())
 
 

@@ -38,6 +38,7 @@ from streams.hardened.app import HardenedApp, drop_ghosts
 from streams.hardened.ends import EXIT_AGENT, EXIT_FENCE, EXIT_FROZEN, EXIT_SEND, EXIT_STALLED, end_process
 from streams.hardened.lag import lags
 from streams.hardened.limits import Limits
+from streams.hardened.standing import standing
 
 __all__ = [
     "EXIT_AGENT",
@@ -50,4 +51,5 @@ __all__ = [
     "drop_ghosts",
     "end_process",
     "lags",
+    "standing",
 ]

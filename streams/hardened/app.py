@@ -13,7 +13,8 @@ from faust.types.agents import AgentT
 from faust.types.transports import ConsumerT, ProducerT
 from faust.types.tuples import TP
 
-from streams.hardened.ends import EXIT_AGENT, end_process
+from bridge import metrics
+from streams.hardened.ends import EXIT_AGENT, end_process, remember_ends
 from streams.hardened.fence import Fence
 from streams.hardened.flow import (
     CHANGELOG,
@@ -30,6 +31,10 @@ from streams.hardened.watchdog import Watchdog
 
 PRODUCER_BUFFER_MAX: Final = 5_000
 """Records in Faust's own buffer before it stalls the stream; its default of 100 stalls an envelope of 100 facts."""
+
+
+ENDS_FILE: Final = "ends"
+"""In a worker's folder: the exit codes with which it has ended itself, and how often."""
 
 
 class HardenedApp(faust.App):
@@ -62,6 +67,8 @@ class HardenedApp(faust.App):
         """Make the folders this worker needs; stock Faust makes only the last one of a path. Begin to watch it."""
         Path(self.conf.datadir).parent.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
+        for code, times in remember_ends(Path(self.conf.datadir) / ENDS_FILE).items():
+            metrics.ENDED.labels(str(code)).inc(times)
         self._fence.watch_clock()
         await self._watchdog.kafka()
         self._watchdog.start()

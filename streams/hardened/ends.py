@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, NoReturn
 
 EXIT_AGENT: Final = 70
@@ -18,12 +20,40 @@ EXIT_SEND: Final = 71
 EXIT_FENCE: Final = 75
 EXIT_FROZEN: Final = 76
 EXIT_STALLED: Final = 78
+EXIT_CODES: Final = (EXIT_AGENT, EXIT_SEND, EXIT_FENCE, EXIT_FROZEN, EXIT_STALLED)
 
 log = logging.getLogger(__name__)
+
+
+_ledger: Final[list[int]] = []
+"""The file in which ends are counted, open."""
+
+
+def remember_ends(file: Path) -> dict[int, int]:
+    """Keep count in this file of how often the process ends itself. Returns by exit code what it says so far.
+
+    A counter in memory ends with the process, so nobody could be told of a fence that trips again and again.
+    """
+    counts = dict.fromkeys(EXIT_CODES, 0)
+    for line in file.read_text().splitlines() if file.exists() else ():
+        code, _, times = line.partition(" ")
+        if code.isdecimal() and times.isdecimal() and int(code) in counts:
+            counts[int(code)] += int(times)
+    added_up = file.with_suffix(".new")
+    added_up.write_text("".join(f"{code} {times}\n" for code, times in counts.items()))
+    added_up.replace(file)
+    while _ledger:
+        os.close(_ledger.pop())
+    # Open from now on, so that the end itself takes one write of a few bytes.
+    _ledger.append(os.open(file, os.O_WRONLY | os.O_APPEND))
+    return counts
 
 
 def end_process(code: int, why: str, error: BaseException | None = None) -> NoReturn:
     """End at once, without acknowledging or committing anything."""
     log.critical("ends itself with exit code %d: %s", code, why, exc_info=error)
+    for ledger in _ledger:
+        with suppress(OSError):  # a full disk must not keep it from ending
+            os.write(ledger, f"{code} 1\n".encode())
     logging.shutdown()
     os._exit(code)

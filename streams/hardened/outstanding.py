@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bridge import metrics
 from bridge.crash_points import crash_point
 from streams.hardened.ends import EXIT_SEND, end_process
 
@@ -33,8 +34,9 @@ class Outstanding:
 
     async def wait(self) -> None:
         """Until everything handed over before this moment is acknowledged; later records belong to later offsets."""
-        if self._futures:
-            await asyncio.wait(set(self._futures))
+        with metrics.timed(metrics.FLUSH_SECONDS):
+            if self._futures:
+                await asyncio.wait(set(self._futures))
         crash_point("worker.records-flushed")
 
     def _track(self, future: Any) -> Any:

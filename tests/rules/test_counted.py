@@ -32,7 +32,7 @@ from bridge.payloads import LARGE, PayloadIntake
 from bridge.settings import BridgeSettings, FactSettings
 from streams.courier import _count
 from streams.outcome import write_outcome
-from tests.support.counted import counts
+from tests.support.counted import counts, gauged
 from tests.support.deliveries import courier, deliver
 from tests.support.gathered import FakeIncoming, Gathered
 from tests.support.posted import Posted
@@ -131,6 +131,22 @@ async def test_a_large_payload_has_a_duration_when_it_is_what_it_should_be(said:
     ):
         await intake._large("queue", incoming, message, body)  # type: ignore[arg-type]
     assert lane.acked == [1][:timed]
+
+
+async def test_blocks_are_in_flight_until_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    bridge, seen = Gathered(), []
+    store = bridge.blobs.stage_block
+
+    async def look(*args: Any) -> None:
+        seen.append(gauged(metrics.BLOCKS_IN_FLIGHT)[()])
+        await store(*args)
+
+    monkeypatch.setattr(bridge.blobs, "stage_block", look)
+    for transaction in ("t-1", "t-2"):
+        bridge.take(bridge.lane(), 1, total_count=1, transaction=transaction)
+    await bridge.settle()
+    assert sorted(seen) == [1, 2]
+    assert gauged(metrics.BLOCKS_IN_FLIGHT) == {(): 0}
 
 
 # --- payloads

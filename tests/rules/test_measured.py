@@ -6,15 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.sensors.monitor import Monitor
 from faust.types.tuples import TP
 from playbook import header, payload
-from tracker import MINE, OTHERS, Tracker, sending
+from tracker import MINE, OTHERS, SILENCE_S, Tracker, sending
 
 from bridge import metrics
 from bridge.registries import Bounded
 from streams.hardened import lags
 from streams.measured import TrackerLook
-from tests.support.counted import gauged
+from tests.support.counted import counts, gauged
 
 TOPIC = "brh.events"
 
@@ -33,16 +34,34 @@ class Consumer:
         return self._ends.get(tp)
 
 
+class Tables(dict[str, Any]):
+    """None, and what is known of their recovery."""
+
+    _recovery: Any = None
+
+
+class App:
+    """Faust's, as far as anybody looks at it."""
+
+    def __init__(self, ends: dict[int, int | None]) -> None:
+        self.consumer = Consumer(ends, {})
+        self.tables = Tables()
+        self.in_recovery = self.rebalancing = self.should_stop = False
+        self.consumer_generation_id = self.rebalancing_count = 0
+        self.monitor = Monitor()
+
+
 @pytest.fixture(autouse=True)
 def _types(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "transaction_type", Bounded(metrics.TYPES_MAX))
 
 
 def look(tracker: Tracker, ends: dict[int, int | None] | None = None) -> None:
-    tables = {"receipts": tracker.rows, "transactions": tracker.shown}
-    consumer = Consumer(ends if ends is not None else {MINE: 0}, {})
-    app: Any = SimpleNamespace(consumer=consumer, tables=tables, in_recovery=False, rebalancing=False)
-    TrackerLook(app, TOPIC, lambda: tracker.owned, tracker.assembler.partition)()
+    looking(tracker, App(ends if ends is not None else {MINE: 0}))()
+
+
+def looking(tracker: Tracker, app: Any) -> TrackerLook:
+    return TrackerLook(app, TOPIC, lambda: tracker.owned, tracker.assembler.partition)
 
 
 def test_open_transactions_are_told_by_type_and_state(tracker: Tracker) -> None:
@@ -79,3 +98,65 @@ def test_the_lag_of_a_partition_is_absent_until_something_was_fetched(tracker: T
     look(tracker, {0: None, 1: 10})
     assert gauged(metrics.LAG) == {("1",): 10}
     assert gauged(metrics.PARTITIONS) == {(): 2}
+
+
+async def test_what_faust_has_counted_is_told_once(tracker: Tracker) -> None:
+    app = App({})
+    look = looking(tracker, app)
+    table: Any = SimpleNamespace(name="receipts")
+    for looks in (1, 2):
+        app.rebalancing_count += 1
+        for _ in range(3):
+            app.monitor.on_table_get(table, "k")
+        app.monitor.on_table_set(table, "k", {})
+        app.monitor.on_send_initiated(None, "brh.deliveries", None, 1, 1)  # type: ignore[arg-type]
+        with (
+            counts(metrics.TABLE_OPERATIONS, 3, table="receipts", operation="get"),
+            counts(metrics.TABLE_OPERATIONS, 1, table="receipts", operation="set"),
+            counts(metrics.TABLE_OPERATIONS, 0, table="receipts", operation="delete"),
+            counts(metrics.RECORDS_SENT, 1, topic="brh.deliveries"),
+            counts(metrics.REBALANCES, 1),
+        ):
+            look()
+        assert looks
+
+
+def test_how_much_a_recovery_still_has_to_read_is_told(tracker: Tracker) -> None:
+    app = App({})
+    log, other, unknown = TP("log", 0), TP("log", 1), TP("log", 2)
+    app.tables._recovery = SimpleNamespace(
+        active_offsets={log: 10, other: 5}, active_highwaters={log: 100, other: 5, unknown: 7}
+    )
+    looking(tracker, app)()
+    assert gauged(metrics.RECOVERY_RECORDS) == {(): 90}
+    app.tables._recovery = None
+    looking(tracker, app)()
+    assert gauged(metrics.RECOVERY_RECORDS) == {(): 0}
+
+
+def test_what_is_new_of_a_transaction_is_counted_by_its_type(tracker: Tracker) -> None:
+    tracker.tell(header(a=3, kind="valuation"))
+    of_type = {"transaction_type": "valuation"}
+    with counts(metrics.DUPLICATES, 2, **of_type), counts(metrics.CONFLICTS, 0), counts(metrics.GAPS, 0):
+        tracker.tell(payload("a", 1, of=3))
+        tracker.tell(payload("a", 1, of=3))
+        tracker.tell(payload("a", 1, of=3), payload("a", 2, of=3))
+    with counts(metrics.GAPS, 1, **of_type), counts(metrics.DUPLICATES, 0):
+        tracker.bridge_says()
+        tracker.passes(seconds=SILENCE_S + 1)
+        tracker.passes(hours=1)
+    with counts(metrics.CONFLICTS, 1, **of_type), counts(metrics.GAPS, 0):
+        tracker.tell(payload("a", 2, of=3, body="y"))
+    with counts(metrics.CONFLICTS, 0):
+        tracker.tell(payload("a", 2, of=3, body="z"))
+        tracker.tell(payload("a", 1, of=3))
+
+
+def test_what_a_tracker_finds_in_its_tables_is_not_news(tracker: Tracker) -> None:
+    tracker.tell(payload("a", 1, of=3))
+    tracker.tell(payload("a", 1, of=3))
+    tracker.tick()
+    with counts(metrics.DUPLICATES, 0):
+        tracker.start()
+        tracker.tick()
+        tracker.tell(payload("a", 2, of=3))

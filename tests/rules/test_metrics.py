@@ -19,7 +19,7 @@ from streams.settings import DeliverySettings, TrackerSettings, WorkerSettings
 
 LABELS = {
     "code", "kind", "operation", "outcome", "partition", "queue", "result", "size_class", "state", "status", "system",
-    "table", "transaction_type",
+    "table", "topic", "transaction_type",
 }  # fmt: skip
 """All have few values, or are bounded."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +13,13 @@ from urllib.error import HTTPError, URLError
 from uuid import uuid4
 
 import aio_pika
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.metrics import CATALOGUE, Kind
 from bridge.topology import INBOUND_EXCHANGE, PAYLOADS, SMALL_PAYLOADS
+from streams.hardened.ends import EXIT_FROZEN
 from tests.support.hasty import hasty_world
 from tests.support.outside import Chunks, publish
 from tests.support.world import World, free_port, until
@@ -54,6 +59,10 @@ async def send_refused(world: World) -> None:
         await exchange.publish(message, "small.none", mandatory=True)
 
 
+def delivery_ended(world: World) -> float:
+    return Scraped(world, Kind.DELIVERY)("brh_worker_ended_total")
+
+
 @pytest.fixture
 def counting_world(stack_env: dict[str, str], tmp_path: Path) -> Iterator[World]:
     """One of each kind, with nothing counted yet, and watermarks that come soon."""
@@ -80,11 +89,13 @@ def test_processes_count_what_they_do(counting_world: World) -> None:
     assert bridge("brh_intake_payload_bytes_total", size_class="small") == 4_000
     assert bridge("brh_intake_headers_total") == 1
     assert bridge("brh_intake_rejected_total", code="bad-series-type") == 1
-    assert bridge("brh_intake_run_payloads_sum") == 40
-    assert bridge("brh_intake_stage_seconds_count", size_class="large") == 2
+    # Where a lane was lost on a busy machine, what it had in hand is staged again, and was not counted as acknowledged.
+    assert bridge("brh_intake_run_payloads_sum") >= 40
+    assert bridge("brh_intake_stage_seconds_count", size_class="large") >= 2
     assert bridge("brh_intake_fact_seconds_count") >= 3
     assert bridge("brh_storage_requests_total", operation="put-block", status="201") >= 3
     assert bridge("brh_lanes_open", queue=PAYLOADS) == 4
+    assert bridge("brh_intake_blocks_in_flight") == 0
     assert bridge("brh_lanes_unsettled") == bridge("brh_memory_held_bytes") == bridge("brh_system_sick") == 0
     assert bridge("brh_memory_limit_bytes") == 128 * MIB
     assert bridge("brh_queue_messages", queue=SMALL_PAYLOADS) == 0
@@ -100,6 +111,13 @@ def test_processes_count_what_they_do(counting_world: World) -> None:
     assert tracker("brh_partitions") == world.topics.partitions
     assert tracker("brh_recovering") == tracker("brh_records_parked_total") == 0
     assert tracker("brh_table_rows", table="transactions") == 1
+    assert tracker("brh_table_operations_total", table="receipts", operation="set") >= 3
+    assert tracker("brh_records_sent_total", topic=world.topics.deliveries) >= 1
+    assert tracker("brh_recoveries_total") >= 1
+    assert tracker("brh_recovery_records_left") == 0
+    assert tracker("brh_flush_seconds_count") >= 1
+    assert tracker("brh_rebalances_total") >= 1
+    assert tracker("brh_worker_ended_total") == delivery_ended(world) == 0
     until(lambda: Scraped(world, Kind.TRACKER).has("brh_watermark_age_seconds"), 30, "watermarks have an age")
     assert Scraped(world, Kind.TRACKER)("brh_watermark_age_seconds") > 0
 
@@ -117,6 +135,23 @@ def test_processes_count_what_they_do(counting_world: World) -> None:
     for kind, scraped in ((Kind.BRIDGE, bridge), (Kind.TRACKER, tracker), (Kind.DELIVERY, delivery)):
         catalogued = {each.name.removesuffix("_total") for each in CATALOGUE if kind in each.kinds}
         assert catalogued <= scraped.names
+
+
+def test_a_fence_that_trips_is_counted_by_the_process_that_comes_after(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    pid = until(lambda: world.pid("tracker-1"), 20, "the tracker runs")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: is_stopped(pid), 10, "it stands still")
+    still_s, began_s = float(world.env["BRH_SESSION_TIMEOUT_S"]) * 0.6, time.monotonic()
+    until(lambda: time.monotonic() - began_s > still_s, 60, "it stood still for more than half a session")
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: world.pid("tracker-1") not in (None, pid), 60, "another one runs")
+    world.wait_ready()
+    assert Scraped(world, Kind.TRACKER)("brh_worker_ended_total", code=str(EXIT_FROZEN)) == 1
+
+
+def is_stopped(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
 def test_a_bridge_says_when_it_is_ready(world: World) -> None:
