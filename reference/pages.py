@@ -12,6 +12,7 @@ import yaml
 from reference.asyncapi import asyncapi
 from reference.cli import page as cli
 from reference.codes import codes_page
+from reference.dashboards import dashboards, text
 from reference.metrics import page as metrics
 from reference.schemas import schemas
 from reference.settings import settings_page
@@ -49,15 +50,27 @@ def _metrics() -> dict[str, str]:
     return {"metrics.md": metrics()}
 
 
+def _dashboards() -> dict[str, str]:
+    return {f"../ops/grafana/{name}.json": text(board) for name, board in dashboards().items()}
+
+
 def _tables() -> dict[str, str]:
     return {"settings.md": settings_page(), "codes.md": codes_page()}
 
 
-_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (_schemas, _asyncapi, _openapi, _cli, _metrics, _tables)
+_PAGES: Final[tuple[Callable[[], dict[str, str]], ...]] = (
+    _schemas,
+    _asyncapi,
+    _openapi,
+    _cli,
+    _metrics,
+    _dashboards,
+    _tables,
+)
 
 
 def pages() -> dict[str, str]:
-    """The content of each file, by its path below `docs`."""
+    """The content of each file, by its path from `docs`."""
     return {path: text for page in _PAGES for path, text in page().items()}
 
 
