@@ -57,7 +57,6 @@ window = Window(
 
 
 trace_with(app, settings, "brh-delivery", settings.worker_id)
-trace_with(app, settings, "brh-delivery", settings.worker_id)
 serve_metrics(app, metrics.Kind.DELIVERY, WorkerLook(app, topics.deliveries))
 serve_nothing_else(app)
 

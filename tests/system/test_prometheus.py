@@ -68,7 +68,7 @@ def test_prometheus_scrapes_an_installation_and_sees_a_process_that_goes(world: 
 
     until(lambda: len(prometheus.ask("up == 1")) == len(BINDS), 30, "all three are scraped")
     until(lambda: prometheus.ask('brh_outcomes_total{transaction_type="valuation"}'), 30, "the outcome is counted")
-    assert not prometheus.ask('ALERTS{alertname="BrhProcessDown"}')
+    assert not prometheus.ask('ALERTS{alertname="BrhProcessDown",alertstate="firing"}')
     for _, panels in BOARDS.values():
         for panel in panels:
             for query in panel.queries.values():
