@@ -14,7 +14,7 @@ demo: setup  ## Show the whole product on this machine
 	@$(bin)/brh demo
 
 test: setup  ## Run the tests, with ARGS="-k word" only some, with JOBS=2 on two stacks side by side
-	@$(bin)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile) $(ARGS)
+	@$(bin)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile --no-loadscope-reorder) $(ARGS)
 
 test-slow: setup  ## Run the tests that take minutes each (about a quarter of an hour)
 	@$(bin)/python -m pytest -m slow $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,12 @@ from tests.support.world import World
 # A deadline of an example, or how fast examples come, would measure what else the machine is doing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several run side by side, the short ones come last: they fill what the long ones leave."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: "rules" in item.path.parts)
 
 
 @pytest.fixture(scope="session")
