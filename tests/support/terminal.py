@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +29,8 @@ class OnTerminal:
             stdin=subprocess.DEVNULL,
             stdout=slave if stdout else subprocess.PIPE,
             stderr=slave,
+            # As from a terminal: whoever runs the tests in the background may ignore Ctrl-C, and that is inherited.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # one system call
         )
         os.close(slave)
         self.seen = ""

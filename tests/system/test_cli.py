@@ -18,7 +18,7 @@ from tests.support.terminal import OnTerminal
 from tests.support.world import World
 
 BRH = [sys.executable, "-c", "from streams.cli import main; main()"]
-SIZE = 192 << 20  # so that there is something left of it when somebody looks
+SIZE = 96 << 20  # so that there is something left of it when somebody looks
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -66,7 +66,7 @@ def test_what_was_interrupted_goes_on_where_it_ended(world: World, txn: str, fil
     assert (exit_code, "(interrupted)" in seen) == (130, True), seen
     assert not (tmp_path / "s").exists(), "what is not verified has not its name"
     piped = brh(world, "fetch", txn, "--out", str(tmp_path))
-    assert (piped.returncode, piped.stdout) == (0, f"s: 201.3 MB verified, {tmp_path / 's'}\n"), piped.stderr
+    assert (piped.returncode, piped.stdout) == (0, f"s: 100.7 MB verified, {tmp_path / 's'}\n"), piped.stderr
     assert piped.stderr.startswith(f"{txn}: ")
     assert "\x1b" not in piped.stderr
     assert (tmp_path / "s").read_bytes() == file.read_bytes()

@@ -178,7 +178,7 @@ async def test_another_number_of_partitions_is_another_namespace(make_world: Cal
         await publish(world, waiting, series[waiting])
         await asyncio.to_thread(start)
 
-        assert received(world, half) == 3
+        await asyncio.to_thread(until, lambda: received(world, half) == 3, 60, "what storage told is there")
         await publish_payloads(world, half, series[half], [3, 4, *range(6, 11)])
         for name in (half, waiting):
             await assert_completed(world, name, series[name])
