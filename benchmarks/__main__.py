@@ -28,6 +28,7 @@ PAGE: Final = Path("docs/performance.md")
 SCENARIOS: Final[dict[str, Callable[[Machine], dict[str, Side]]]] = {
     "azurite": scenarios.azurite,
     "sink": scenarios.sink,
+    "paced": scenarios.paced,
     "small": scenarios.small,
     "sweep": scenarios.sweep,
     "commit": scenarios.commit,  # last: the emulator slows down with the number of blocks that it knows of

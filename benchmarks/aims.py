@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 Round = Mapping[str, Mapping[str, float]]
 """The figures of every side."""
 CORES: Final = os.cpu_count() or 1
+PACED_MB_PER_S: Final = 200
+"""About what the emulator takes, but of a service that leaves the processors to the others."""
 
 
 class Comparison(NamedTuple):
@@ -83,6 +85,7 @@ COMPARISONS: Final[dict[str, tuple[Comparison, ...]]] = {
         Comparison("bridge ÷ both ways, uncoupled", ratio("bridge", _BOTH)),
         *_AGAINST_THE_PEER,
     ),
+    "paced": (Comparison("bridge ÷ raw Put Block", ratio("bridge", "raw Put Block"), at_least=0.9),),
     "small": (
         Comparison(
             "bridge, in order ÷ aio-pika, no sink",

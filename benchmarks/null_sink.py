@@ -1,13 +1,15 @@
 """A storage service that takes every Put Block and keeps nothing: what is left is the cost of everything else.
 
-`python -m benchmarks.null_sink PORT` listens on 127.0.0.2, which the product does not take for
-an emulator.
+`python -m benchmarks.null_sink PORT` listens on 127.0.0.2, which the product does not take for an emulator. With
+`MB_PER_S` behind it, it reads no faster than that, over all connections together: as storage does whose own limit, or
+the network's, comes before that of the processors.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import Any, Final, cast
 
 HOST: Final = "127.0.0.2"
@@ -18,10 +20,25 @@ _REPLY: Final = (
 )
 
 
+class Pace:
+    """How fast all connections together are read."""
+
+    def __init__(self, mb_per_s: float) -> None:
+        self._s_per_byte = 1 / (mb_per_s * 1e6)
+        self._due_s = 0.0
+        """When what was read until now may have been read."""
+
+    def read(self, count: int, now_s: float) -> float:
+        """So many bytes were read now; returns when more may be."""
+        self._due_s = max(self._due_s, now_s) + count * self._s_per_byte
+        return self._due_s
+
+
 class Sink(asyncio.BufferedProtocol):
     """One connection, request after request."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace
         self._buffer = memoryview(bytearray(1 << 20))
         self._head = b""
         self._left = 0
@@ -33,6 +50,10 @@ class Sink(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._pace is not None:
+            loop = asyncio.get_running_loop()
+            self._transport.pause_reading()
+            loop.call_at(self._pace.read(nbytes, loop.time()), self._transport.resume_reading)
         at = 0
         while at < nbytes:
             if self._left:
@@ -62,12 +83,13 @@ class Sink(asyncio.BufferedProtocol):
         return 0
 
 
-async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Sink, HOST, port)
+async def _serve(port: int, mb_per_s: float | None) -> None:
+    pace = Pace(mb_per_s) if mb_per_s else None
+    server = await asyncio.get_running_loop().create_server(partial(Sink, pace), HOST, port)
     print("listening", flush=True)
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2]) if sys.argv[2:] else None))

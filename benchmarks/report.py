@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.aims import COMPARISONS, CORES, Comparison
+from benchmarks.aims import COMPARISONS, CORES, PACED_MB_PER_S, Comparison
 from benchmarks.remarks import Scenario, remarks
 
 FIGURES: Final = {
@@ -39,6 +39,7 @@ _PER_PAYLOAD: Final = tuple(key for key in FIGURES if key.endswith("cpu_us_per_p
 _COLUMNS: Final = {
     "azurite": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
     "sink": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
+    "paced": ("mb_per_s", "peak_rss_mib", "itself_cpu_s_per_gib", "cores"),
     "small": ("payloads_per_s", "requests_per_payload", "peak_rss_mib", *_PER_PAYLOAD, "cores"),
     "sweep": ("mb_per_s", "peak_rss_mib", *_PER_GIB, "cores"),
     "hardened": ("events_per_s", "itself_cpu_us_per_event", "kafka_cpu_us_per_event"),
@@ -48,6 +49,7 @@ _COLUMNS: Final = {
 _TITLES: Final = {
     "azurite": "8 payloads of 250 MB into Azurite",
     "sink": "8 payloads of 250 MB into a service that keeps nothing",
+    "paced": f"The same into one that takes no more than {PACED_MB_PER_S} MB/s",
     "small": "50,000 payloads of 1 KiB from four producers",
     "sweep": "Payloads of one size each, 512 MiB together, into Azurite",
     "hardened": "80,000 events into a table, by one worker",

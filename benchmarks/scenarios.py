@@ -6,13 +6,14 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from socket import create_connection
 from typing import Final
 
 from benchmarks import null_sink
+from benchmarks.aims import PACED_MB_PER_S
 from benchmarks.commit import assembled, bare
 from benchmarks.measured import Machine
 from benchmarks.sides import BRIDGE, PEER, Figures, Side, alone, bridged
@@ -55,18 +56,23 @@ def sink(machine: Machine) -> dict[str, Side]:
     """8 payloads of 250 MB into a service that keeps nothing: each way alone, both, bridge, peer."""
     eight = range(1, 9)
     many = (str(len(eight)), str(LARGE))
-
-    def into(side: Callable[..., Figures], *args: object, **more: object) -> Figures:
-        with _null_sink() as (address, pid):
-            there = Machine(machine.env, {**machine.pids, "storage": pid})
-            return side(there, *args, changes={"BRH_BLOB_CONNECTION_STRING": address}, **more)
-
+    into = partial(_into_sink, machine, ())
     return {
         "raw Put Block": partial(into, alone, (*RAW, *many), LARGE, len(eight), queued=False),
         "lanes, no sink": partial(into, alone, (*LANES, PAYLOADS, many[0]), LARGE, len(eight)),
         "both ways, uncoupled": partial(into, alone, (*BOTH, *many), LARGE, len(eight)),
         "bridge": partial(into, bridged, BRIDGE, LARGE, eight),
         "aio-pika and bytes": partial(into, bridged, PEER, LARGE, eight),
+    }
+
+
+def paced(machine: Machine) -> dict[str, Side]:
+    """The same into a service that takes no more than `PACED_MB_PER_S`: what the bridge's own waiting costs."""
+    eight = range(1, 9)
+    into = partial(_into_sink, machine, (str(PACED_MB_PER_S),))
+    return {
+        "raw Put Block": partial(into, alone, (*RAW, str(len(eight)), str(LARGE)), LARGE, len(eight), queued=False),
+        "bridge": partial(into, bridged, BRIDGE, LARGE, eight),
     }
 
 
@@ -100,11 +106,19 @@ def commit(machine: Machine) -> dict[str, Side]:
     return {"assemble": partial(assembled, machine), "Get Block List and Put Block List alone": partial(bare, machine)}
 
 
+def _into_sink(
+    machine: Machine, how: Sequence[str], side: Callable[..., Figures], *args: object, **more: object
+) -> Figures:
+    with _null_sink(how) as (address, pid):
+        there = Machine(machine.env, {**machine.pids, "storage": pid})
+        return side(there, *args, changes={"BRH_BLOB_CONNECTION_STRING": address}, **more)
+
+
 @contextmanager
-def _null_sink() -> Iterator[tuple[str, int]]:
+def _null_sink(how: Sequence[str]) -> Iterator[tuple[str, int]]:
     """A connection string for it, and its process."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.null_sink", str(port)])
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.null_sink", str(port), *how])
     try:
         deadline = time.monotonic() + 10
         while True:

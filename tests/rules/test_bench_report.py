@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.aims import COMPARISONS, Comparison, less, possible, ratio
+from benchmarks.null_sink import Pace
 from benchmarks.report import as_markdown
 
 ROUNDS = [
@@ -59,3 +60,10 @@ def test_every_comparison_finds_its_sides_in_its_scenario() -> None:
         found = {side: dict.fromkeys(FIGURES, 1.0) for side in sides(Machine({}, {}))}
         for comparison in COMPARISONS[name]:
             comparison.of(found)
+
+
+def test_a_paced_sink_reads_at_its_rate_and_makes_up_for_nothing() -> None:
+    pace = Pace(mb_per_s=1)
+    assert pace.read(500_000, now_s=10) == pytest.approx(10.5)
+    assert pace.read(500_000, now_s=10) == pytest.approx(11), "what two connections send counts together"
+    assert pace.read(500_000, now_s=20) == pytest.approx(20.5), "after a pause it does not catch up"
