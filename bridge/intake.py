@@ -70,17 +70,21 @@ class Intake(ABC):
     def _refuse(
         self, queue: str, incoming: Incoming, why: Rejected, release: Callable[[], None]
     ) -> Coroutine[Any, Any, None]:
-        """Announce why, then let the broker dead-letter the message itself, body and all."""
+        """Announce why, tell its transaction, then let the broker dead-letter the message itself, body and all."""
         # Before anything is waited for: properties may fill a frame, and are not kept until somebody listens.
         refused = Refused(queue, incoming.routing_key, incoming.properties, incoming.size, why)
         return self._reject(incoming.lane, incoming.tag, self._outlets.rejection(refused), release)
 
     async def _reject(self, lane: Lane, tag: int, rejection: Rejection, release: Callable[[], None]) -> None:
-        if rejection.event.subject is not None:
-            bind_contextvars(transaction=rejection.event.subject)
+        if (fact := rejection.fact) is not None:
+            bind_contextvars(transaction=fact.transaction)
+        hold = self._outlets.hold()
         try:
-            await self._outlets.announce(self._outlets.hold(), rejection)
+            await self._outlets.announce(hold, rejection)
             crash_point("bridge.rejection-announced")
+            if fact is not None:
+                await self._outlets.publish(hold, fact)
+                crash_point("bridge.refusal-published")
             lane.reject(tag)
             crash_point("bridge.message-rejected")
             metrics.REJECTED.labels(rejection.code).inc()

@@ -7,8 +7,10 @@ from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec.structs import replace
 
-from bridge.contract.inbound import Rejected, is_transaction_id
+from bridge.contract.events import MessageRefused
+from bridge.contract.inbound import HEADER_TYPE, Rejected, is_series_type, is_transaction_id
 from bridge.contract.outbound import CloudEvent, Problem, RejectedMessage, rfc3339
 from bridge.envelope import Properties
 
@@ -27,11 +29,13 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """The announcement that a message was refused, ready to be sent."""
+    """What is said of a message that was refused, ready to be sent."""
 
     event: CloudEvent
     routing_key: str
     code: str
+    fact: MessageRefused | None
+    """For the transaction that the message names, where it names one."""
 
 
 def rejection(refused: Refused, instance: str) -> Rejection:
@@ -77,7 +81,20 @@ def rejection(refused: Refused, instance: str) -> Rejection:
         subject=transaction,
         correlationid=transaction,
     )
-    return Rejection(event, f"message.rejected.{rejected.code}", str(rejected.code))
+    fact = MessageRefused(transaction, _of_message(problem, found)) if transaction is not None else None
+    return Rejection(event, f"message.rejected.{rejected.code}", str(rejected.code), fact)
+
+
+def _of_message(problem: Problem, properties: Properties) -> Problem:
+    """The problem, saying which message it is about; its announcement has members for that."""
+    series, ordinal = properties.headers.get("brh_series_type"), properties.headers.get("brh_ordinal")
+    if properties.type == HEADER_TYPE:
+        which = "A header"
+    elif is_series_type(series) and type(ordinal) is int:
+        which = f"Series {series}, ordinal {ordinal}"
+    else:
+        which = "A message"
+    return replace(problem, title="A message was refused", detail=f"{which}: {problem.detail}.")
 
 
 def _shown(text: str | None) -> str | None:

@@ -26,7 +26,8 @@ class Said(NamedTuple):
 
 REJECTIONS_HEAD: Final = (
     "In `brh.message.rejected.v1`, and with the message in queue `brh.rejected`. The first of these rules, in this order,"
-    " that a message breaks is its code. No transaction changes by it."
+    " that a message breaks is its code. An open transaction that the message names shows it"
+    " among its problems; nothing else changes by it."
 )
 REJECTIONS: Final = {
     RejectionCode.BAD_TYPE: Said("`type` is not `brh.header.v1` or `brh.payload.v1`, or it came to the other queue."),

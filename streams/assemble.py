@@ -15,7 +15,7 @@ import msgspec
 
 from bridge import metrics
 from bridge.contract import events
-from bridge.contract.events import Delivered, DeliveryRefused, PayloadsStaged, Tick, Watermark
+from bridge.contract.events import Delivered, DeliveryRefused, MessageRefused, PayloadsStaged, Tick, Watermark
 from bridge.contract.inbound import is_transaction_id
 from bridge.crash_points import crash_point
 from bridge.quoting import quoted
@@ -39,6 +39,8 @@ LEFTOVER_ROWS_MAX: Final = 2_000
 """Rows of closed transactions that one tick of a partition drops: a large one has a million, and each is a record."""
 
 _ANSWERS: Final = (events.DeliveryRefused, events.Told, events.Command)
+"""Facts that somebody here has waited for."""
+_BESIDE: Final = (*_ANSWERS, events.MessageRefused)
 """Facts that mean something only for a transaction of which something else is known."""
 
 
@@ -116,7 +118,7 @@ class Assembler:
 
     def _facts(self, owned: Partition, event: events.TransactionEvent, record: Record) -> None:
         before = owned.transactions.get(event.transaction)
-        if before is None and isinstance(event, _ANSWERS):
+        if before is None and isinstance(event, _BESIDE):
             return  # of a transaction that was forgotten, or never was: nothing may come into being by it
         opened = before or rules.opened(event.transaction, record.at, self._policies)
         after = opened
@@ -152,7 +154,7 @@ class Assembler:
             return transaction  # this very event again, after a crash between its row and its commit
         after = rules.advance(transaction, fact, record.at, self._policies)
         new = known is None and receipts.says_more(transaction, after)
-        if new and key is not None and not isinstance(fact, DeliveryRefused):
+        if new and key is not None and not isinstance(fact, DeliveryRefused | MessageRefused):
             self._rows[key] = receipts.row(fact, record.offset, record.at, place)
             crash_point("tracker.row-written")
             owned.keys.setdefault(transaction.id, []).append(key)

@@ -16,7 +16,7 @@ from streams.partition import Partition
 from streams.topics import Topics
 from tables import receipts
 from tables.policies import Policies
-from tables.rules import PROBLEMS_MAX
+from tables.problems import PROBLEMS_MAX
 from tables.transaction import FINAL, Transaction
 
 _log = structlog.get_logger()

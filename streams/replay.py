@@ -20,6 +20,7 @@ from bridge.contract.events import (
     Delivered,
     DeliveryRefused,
     HeaderReceived,
+    MessageRefused,
     PayloadsStaged,
     Tick,
     Told,
@@ -176,6 +177,8 @@ def said(event: events.TransactionEvent) -> str:
             return "Another header came than the first one." if other else "A header came."
         case PayloadsStaged():
             return f"Payloads came: {_ordinals(event)}."
+        case MessageRefused():
+            return f"A message was refused ({event.problem.code}): {event.problem.detail}"
         case Delivered():
             return f"The outcome {event.outcome} was written and told."
         case DeliveryRefused():

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from bridge.contract.inbound import TIMEOUT_MAX_S
-from bridge.contract.outbound import OutcomeCode, Problem, rfc3339
+from bridge.contract.outbound import OutcomeCode, Problem, Stage, rfc3339
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
 from tables.missing import missing_of
 from tables.policies import Limits
@@ -27,6 +27,8 @@ GAP_DOUBLINGS_MAX: Final = 6
 """Gaps are told again after 1, 2, 4, ... times the idle limit, at most 64 times."""
 KEEP_ALIVE_S: Final = 5 * 24 * 3600.0
 """Storage drops uncommitted blocks a week after the last one of their blob."""
+
+_DELIVERING: Final[frozenset[Stage]] = frozenset({"assemble", "notify"})
 
 
 class Deadline(NamedTuple):
@@ -190,7 +192,7 @@ def _problem(
 
 
 def _late(transaction: Transaction, code: str, title: str, limit_s: float, now: datetime, *, terminal: bool) -> Problem:
-    refusals = [problem for problem in transaction.problems if problem.stage != "await" and problem.code != "overdue"]
+    refusals = [each for each in transaction.problems if each.stage in _DELIVERING and each.code != "overdue"]
     last = f" The last problem was {refusals[-1].code}: {refusals[-1].detail}" if refusals else ""
     return Problem(
         code=code,

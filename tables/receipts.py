@@ -24,6 +24,7 @@ from bridge.contract.events import (
     Delivered,
     DeliveryRefused,
     HeaderReceived,
+    MessageRefused,
     Moment,
     Staged,
     Told,
@@ -36,7 +37,8 @@ from tables.rules import Fact, advance, opened
 from tables.transaction import Transaction
 
 Kept: TypeAlias = HeaderReceived | Staged | Delivered | Told | Command | Decision
-"""Facts that have a row; a refused delivery has none, because a new delivery repeats it."""
+"""Facts that have a row. A refused delivery has none, because a new delivery repeats it, nor has a refused message,
+because there may be any number of them: the readable row remembers the last ones of both."""
 
 
 class _Versioned(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +118,7 @@ def key(transaction_id: str, fact: Fact) -> str | None:
             return f"{transaction_id}/told-{fact.effect}"
         case Command():
             return f"{transaction_id}/command-{fact.id}"
-        case DeliveryRefused():
+        case DeliveryRefused() | MessageRefused():
             return None
         case GapNoticed() | Expired() | Overdue():
             return f"{transaction_id}/{_decided(fact)}"

@@ -26,7 +26,7 @@ from typing import Final, TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
+from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, MessageRefused, Staged, Told
 from bridge.contract.inbound import SERIES_MAX
 from bridge.contract.outbound import OutcomeCode, Problem, rfc3339
 from tables.contents import Contents
@@ -37,18 +37,24 @@ from tables.limits import too_many_payloads, too_many_series
 from tables.messages import with_header, with_payloads
 from tables.missing import missing_of
 from tables.policies import DEFAULTS, Policies
+from tables.problems import not_taken, noted
 from tables.transaction import FINAL, Gap, Noted, Ordered, Series, Settled, State, Transaction, Verdict
 
-Fact: TypeAlias = HeaderReceived | Staged | Delivered | DeliveryRefused | Told | Command | Decision
+Fact: TypeAlias = HeaderReceived | Staged | MessageRefused | Delivered | DeliveryRefused | Told | Command | Decision
 
 _AWAITING = frozenset({State.AWAITING_RESULTS})
 _SENDING = frozenset({State.SENDING_COMPLETION})
 _OPEN = _AWAITING | _SENDING
+_STAYING: Final[tuple[type[Fact], ...]] = (
+    *(HeaderReceived, Staged, MessageRefused, GapNoticed, Expired, Overdue, Command, Told, DeliveryRefused),
+)
+"""Facts by which a transaction with a verdict stays as it is."""
 
 TRANSITIONS: Final[dict[State, dict[type[Fact], frozenset[State]]]] = {
     State.AWAITING_RESULTS: {
         HeaderReceived: _OPEN,
         Staged: _OPEN,
+        MessageRefused: _AWAITING,
         GapNoticed: _AWAITING,
         Expired: _SENDING,
         Overdue: _AWAITING,
@@ -58,21 +64,12 @@ TRANSITIONS: Final[dict[State, dict[type[Fact], frozenset[State]]]] = {
         Delivered: FINAL,
     },
     State.SENDING_COMPLETION: {
-        **dict.fromkeys(
-            (HeaderReceived, Staged, GapNoticed, Expired, Overdue, Command, Told, DeliveryRefused), _SENDING
-        ),
+        **dict.fromkeys(_STAYING, _SENDING),
         Delivered: FINAL,
     },
-    **{
-        state: dict.fromkeys(
-            (HeaderReceived, Staged, GapNoticed, Expired, Overdue, Command, Told, DeliveryRefused, Delivered),
-            frozenset({state}),
-        )
-        for state in FINAL
-    },
+    **{state: dict.fromkeys((*_STAYING, Delivered), frozenset({state})) for state in FINAL},
 }
 
-PROBLEMS_MAX: Final = 20
 COMMANDS_MAX: Final = 20
 
 
@@ -104,6 +101,8 @@ def _take(transaction: Transaction, fact: Fact, now: datetime, policies: Policie
         case Staged():
             after = _contradicted(transaction, with_payloads(transaction, fact, now))
             return _judge_payloads(transaction, after, fact.series, now)
+        case MessageRefused():
+            return not_taken(transaction, fact.problem)
         case GapNoticed() | Expired() | Overdue():
             return _decide(transaction, fact, now)
         case Command():
@@ -122,7 +121,7 @@ def _contradicted(before: Transaction, after: Transaction) -> Transaction:
     """Remember a contradiction as a problem, too: where the first one stays, nothing else would tell of it."""
     if after.conflict is None or after.conflict is before.conflict:
         return after
-    return _noted(after, replace(after.conflict, terminal=False))
+    return noted(after, replace(after.conflict, terminal=False))
 
 
 def _judge_payloads(before: Transaction, after: Transaction, name: str, now: datetime) -> Transaction:
@@ -174,7 +173,7 @@ def _decide(transaction: Transaction, decision: Decision, now: datetime) -> Tran
                 return transaction
             repeats = before.repeats + 1 if before is not None and not before.over else 0
             gap = Gap(decision.sequence, transaction.updated, decision.problem, repeats)
-            return _noted(replace(transaction, gap=gap), decision.problem)
+            return noted(replace(transaction, gap=gap), decision.problem)
         case Expired():
             if verdict is not None and not (verdict.outcome == "Completed" and decision.outcome == "Failed"):
                 return transaction
@@ -182,7 +181,7 @@ def _decide(transaction: Transaction, decision: Decision, now: datetime) -> Tran
         case Overdue():
             if verdict is None or transaction.overdue is not None:
                 return transaction
-            return _noted(replace(transaction, overdue=Noted(now, decision.problem)), decision.problem)
+            return noted(replace(transaction, overdue=Noted(now, decision.problem)), decision.problem)
         case _:
             assert_never(decision)
 
@@ -215,7 +214,7 @@ def _refused(transaction: Transaction, fact: DeliveryRefused, now: datetime) -> 
     # What was asked for stays named while another try fails for something else.
     unclear = fact.unclear or transaction.unclear
     refusals = transaction.refusals + 1
-    return _noted(replace(transaction, refusals=refusals, refused=now, unclear=unclear), fact.problem)
+    return noted(replace(transaction, refusals=refusals, refused=now, unclear=unclear), fact.problem)
 
 
 def _sending(transaction: Transaction, verdict: Verdict, now: datetime) -> Transaction:
@@ -229,15 +228,7 @@ def _sending(transaction: Transaction, verdict: Verdict, now: datetime) -> Trans
         refusals=0,
         refused=None,
     )
-    return after if verdict.problem is None else _noted(after, verdict.problem)
-
-
-def _noted(transaction: Transaction, problem: Problem) -> Transaction:
-    """Remember what went wrong; the same again, as with every try of a delivery, takes the place of the one before."""
-    known = transaction.problems
-    if known and (known[-1].code, known[-1].detail) == (problem.code, problem.detail):
-        known = known[:-1]
-    return replace(transaction, problem=problem, problems=(*known, problem)[-PROBLEMS_MAX:])
+    return after if verdict.problem is None else noted(after, verdict.problem)
 
 
 def _settle(transaction: Transaction, fact: Delivered) -> Transaction:

@@ -118,6 +118,14 @@ class PayloadsStaged(Event, frozen=True):
     trace: Trace = Trace()
 
 
+class MessageRefused(Event, frozen=True):
+    """A message of a producer was refused and dead-lettered: it brought nothing, and may be what is missing."""
+
+    transaction: str
+    """That the message named."""
+    problem: Problem
+
+
 class Delivered(Event, frozen=True):
     """The outcome of a transaction is written and told: nothing about it will change any more."""
 
@@ -192,7 +200,7 @@ class Tick(Event, frozen=True):
     at: Moment
 
 
-TransactionEvent = HeaderReceived | PayloadsStaged | Delivered | DeliveryRefused | Told | Command
+TransactionEvent = HeaderReceived | PayloadsStaged | MessageRefused | Delivered | DeliveryRefused | Told | Command
 AnyEvent = TransactionEvent | Watermark | Tick
 
 EVENT_MAX_BYTES: Final = 4 << 20

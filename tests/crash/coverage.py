@@ -45,7 +45,7 @@ BY_SCENARIO: Final[dict[str, tuple[str, ...]]] = {
         "worker.offsets-committed",
     ),
     # Messages that break the contract, among others.
-    "refusals": ("bridge.rejection-announced", "bridge.message-rejected"),
+    "refusals": ("bridge.rejection-announced", "bridge.refusal-published", "bridge.message-rejected"),
     # Two contents for one ordinal: the transaction fails, and what was staged is removed.
     "conflicts": ("delivery.part-fenced", "delivery.part-deleted", "delivery.cleaned-up"),
     # A series that the header does not list.

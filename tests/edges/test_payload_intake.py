@@ -61,14 +61,17 @@ async def test_a_payload_is_stored_then_reported_then_acknowledged(bridge: Bridg
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL, 0])
-async def test_a_payload_with_another_digest_is_announced_then_rejected(bridge: Bridge, size: int) -> None:
+async def test_a_payload_with_another_digest_is_announced_then_its_transaction_is_told_then_it_is_rejected(
+    bridge: Bridge, size: int
+) -> None:
     lane = await bridge.lane()
     bridge.notices_fail = 2
     bridge.broker.send(*payload(1, content_of(size), brh_sha256="0" * 64))
     await eventually(lambda: bridge.broker.settled)
-    assert bridge.log[-2:] == ["message.rejected.digest-mismatch", "settled"]
+    assert bridge.log[-3:] == ["message.rejected.digest-mismatch", "refusal reported", "settled"]
     assert bridge.broker.settled == [("Reject", 1, False)]
     assert bridge.facts == []
+    assert [(each.transaction, each.problem.code) for each in bridge.refusals] == [("t-1", "digest-mismatch")]
     await eventually(lambda: bridge.memory.held_bytes == 0)
     await lane.close()
 
@@ -110,9 +113,10 @@ async def test_trouble_that_lasts_gives_the_delivery_back_and_acknowledges_nothi
     assert hasty.facts == []
 
 
-async def test_a_rejection_that_cannot_be_announced_gives_the_delivery_back(hasty: Bridge) -> None:
+@pytest.mark.parametrize("system", ["notices", "kafka"])
+async def test_a_rejection_that_cannot_be_told_gives_the_delivery_back(hasty: Bridge, system: str) -> None:
     lane = await hasty.lane()
-    hasty.notices_fail = ALWAYS
+    setattr(hasty, f"{system}_fail{'s' if system == 'kafka' else ''}", ALWAYS)
     hasty.broker.send(*payload(1, b"content", ordinal=11))
     assert "a rejection was given back" in await hasty.ended(lane)
 

@@ -20,7 +20,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged, Told
+from bridge.contract.events import (
+    Command,
+    Delivered,
+    DeliveryRefused,
+    HeaderReceived,
+    MessageRefused,
+    Staged,
+    Told,
+)
 from bridge.contract.inbound import Header, SeriesSpec, Timeouts
 from bridge.contract.outbound import Problem
 from bridge.layout import MIB, sub_block_bytes
@@ -88,6 +96,11 @@ def refused(outcome: Any = "Completed", code: str = "storage-unavailable", **unc
     """A delivery that did not happen; `unclear` are the parts, by series, whose blocks are to be named."""
     parts = {name: tuple(numbers) for name, numbers in unclear.items()}
     return DeliveryRefused(T1, delivery_id(T1, outcome), problem(code), parts)
+
+
+def not_taken(code: str, detail: str = "What happened.") -> MessageRefused:
+    """A message of a producer that the bridge refused."""
+    return MessageRefused(T1, replace(problem(code), detail=detail, stage="ingest"))
 
 
 def command(action: Any, *, name: str = "c-1", extend: float = 0.0) -> Command:

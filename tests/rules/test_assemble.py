@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from playbook import START, T1, core, crc64, delivered, header, payload, refused, run, seconds
+from playbook import START, T1, core, crc64, delivered, header, not_taken, payload, refused, run, seconds
 from tracker import MINE, OTHERS, PARTITIONS, Tracker, WriteOnce, sending
 
 from bridge.contract import events
@@ -199,6 +199,28 @@ def test_counted_duplicates_survive_a_recovery(tracker: Tracker) -> None:
 
 
 # --- effects
+
+
+def test_a_message_that_was_refused_is_shown_and_remembered_by_the_next_owner(tracker: Tracker) -> None:
+    tracker.tell(header(a=1))
+    tracker.tell(not_taken("bad-ordinal"))
+    rows = dict(tracker.rows)
+    tracker.passes(seconds=2)
+    assert [each["code"] for each in tracker.shown[T1]["problems"]] == ["bad-ordinal"]
+    tracker.start()
+    tracker.tick()
+    assert [each.code for each in tracker.index()[T1].problems] == ["bad-ordinal"]
+    assert tracker.rows == rows, "there may be any number of them"
+
+
+def test_a_message_that_was_refused_makes_no_transaction_known_and_reopens_none(tracker: Tracker) -> None:
+    tracker.tell(not_taken("bad-ordinal"))
+    assert (tracker.index(), tracker.rows, tracker.shown) == ({}, {}, {})
+    sending(tracker)
+    tracker.tell(delivered("Completed"))
+    rows, shown = dict(tracker.rows), dict(tracker.shown)
+    tracker.tell(not_taken("bad-ordinal"))
+    assert (tracker.rows, tracker.shown, tracker.outbox.parked) == (rows, shown, [])
 
 
 def test_a_delivery_is_asked_for_at_once_and_again_only_after_the_redrive_interval(tracker: Tracker) -> None:

@@ -10,11 +10,13 @@ from playbook import (
     asks,
     asks_nothing,
     changes_nothing,
+    changes_only,
     command,
     delivered,
     has,
     header,
     keeps_alive,
+    not_taken,
     notices,
     passes,
     payload,
@@ -31,7 +33,8 @@ from bridge.contract.outbound import Problem
 from tables.decisions import Expired, Overdue
 from tables.effects import Announce, KeepAlive, decode, delivery_id, encode, notice_id
 from tables.policies import Limits
-from tables.rules import COMMANDS_MAX, PROBLEMS_MAX, Fact
+from tables.problems import PROBLEMS_MAX
+from tables.rules import COMMANDS_MAX, Fact
 from tables.transaction import FINAL, State, Verdict
 
 AWAITING, SENDING = State.AWAITING_RESULTS, State.SENDING_COMPLETION
@@ -261,6 +264,25 @@ def test_the_last_commands_and_problems_are_remembered() -> None:
         book >> command("retry", name=f"c-{number}") >> refused(code=f"storage-{number}")
     assert [each.id for each in book.transaction.commands] == [f"c-{number}" for number in range(50 - COMMANDS_MAX, 50)]
     assert [each.code for each in book.transaction.problems] == [f"storage-{n}" for n in range(50 - PROBLEMS_MAX, 50)]
+
+
+def test_a_message_that_was_refused_is_remembered_and_nothing_follows_from_it() -> None:
+    fact = not_taken("bad-ordinal")
+    book = Playbook() >> header(a=1) >> fact << changes_only(problems=(fact.problem,)) << State.AWAITING_RESULTS
+    assert book.transaction.problem is None
+
+
+def test_of_messages_that_are_refused_for_the_same_the_last_one_is_remembered_and_leaves_room_for_others() -> None:
+    book = complete() >> refused(code="storage-unavailable")
+    for number in range(50):
+        book >> not_taken("bad-ordinal", f"ordinal {number}") >> not_taken("bad-type", f"type {number}")
+    said = [(each.code, each.detail) for each in book.transaction.problems]
+    assert said == [("storage-unavailable", "What happened."), ("bad-ordinal", "ordinal 49"), ("bad-type", "type 49")]
+
+
+def test_a_delivery_that_takes_too_long_is_not_blamed_on_a_message_that_was_refused() -> None:
+    book = complete() >> refused(code="storage-unavailable") >> not_taken("bad-ordinal") >> passes(hours=25)
+    assert "The last problem was storage-unavailable" in (book.transaction.problem or problem("none")).detail
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))

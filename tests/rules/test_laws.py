@@ -10,10 +10,24 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from playbook import START, T1, command, core, delivered, deliveries, header, payload, problem, refused, run, seconds
+from playbook import (
+    START,
+    T1,
+    command,
+    core,
+    delivered,
+    deliveries,
+    header,
+    not_taken,
+    payload,
+    problem,
+    refused,
+    run,
+    seconds,
+)
 from playbook import told as answered
 
-from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, Staged
+from bridge.contract.events import Command, Delivered, DeliveryRefused, HeaderReceived, MessageRefused, Staged
 from bridge.layout import part_of
 from bridge.runs import is_aligned
 from tables import effects, receipts
@@ -69,6 +83,7 @@ ASIDE: list[Fact] = [
         for outcome, code in (("Abandoned", "timeout"), ("Failed", "completion-timeout"))
     ),
     *(Expired("Completed", None, partial=True), Overdue(problem("overdue"))),
+    *(not_taken(code) for code in ("bad-ordinal", "bad-type")),
 ]
 facts = st.one_of(
     *6 * [kept], st.sampled_from(ASIDE), st.sampled_from([*map(delivered, OUTCOMES), *map(refused, OUTCOMES)])
@@ -436,7 +451,8 @@ def rows(script: list[Fact]) -> dict[str, receipts.Row]:
     for offset, fact in enumerate(script):
         key = receipts.key(T1, fact)
         after = told([fact], transaction)
-        if key is not None and not isinstance(fact, DeliveryRefused) and receipts.says_more(transaction, after):
+        has_row = not isinstance(fact, DeliveryRefused | MessageRefused)
+        if key is not None and has_row and receipts.says_more(transaction, after):
             found.setdefault(key, receipts.read(receipts.row(fact, offset, START)))
         transaction = after
     return found
@@ -446,7 +462,7 @@ def rows(script: list[Fact]) -> dict[str, receipts.Row]:
 @given(any_scripts, st.data())
 def test_folding_the_rows_in_any_order_is_advancing_one_by_one(script: list[Fact], data: st.DataObject) -> None:
     # Nothing but a message or an outcome makes a transaction known.
-    heard = [header(a=1), *(fact for fact in script if not isinstance(fact, DeliveryRefused))]
+    heard = [header(a=1), *(fact for fact in script if not isinstance(fact, DeliveryRefused | MessageRefused))]
     heard = data.draw(st.permutations(heard[:3])) + heard[3:]
     kept_rows = data.draw(st.permutations(list(rows(heard).values())))
     assert core(receipts.fold(T1, kept_rows)) == core(told(heard))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from playbook import T1, command, delivered, header, payload, refused, told
+from playbook import T1, command, delivered, header, not_taken, payload, refused, told
 from tracker import MINE, PARTITIONS, RETENTION_S, SILENCE_S, Tracker
 
 from bridge.contract import events
@@ -61,6 +61,7 @@ def lived(tracker: Tracker) -> None:
     tracker.tell(payload("a", 2, of=3))
     tracker.tell(header(a=3))
     tracker.tell(command("extend", extend=3_600))
+    tracker.tell(not_taken("bad-ordinal"))
     tracker.passes(minutes=11)
     tracker.passes(seconds=1)
     tracker.tell(payload("a", 3, of=3))
@@ -99,6 +100,7 @@ def test_history_names_what_happened_by_offset_and_what_it_became(tracker: Track
         ("PayloadsStaged", "Payloads came", None),
         ("HeaderReceived", "A header came.", None),
         ("Command", "ann asked to extend it.", None),
+        ("MessageRefused", "A message was refused (bad-ordinal)", None),
         ("Time", "Payloads are missing", None),
         ("PayloadsStaged", "Payloads came", "SendingCompletion"),
         ("DeliveryRefused", "A delivery was refused (storage-unavailable)", None),
@@ -108,7 +110,7 @@ def test_history_names_what_happened_by_offset_and_what_it_became(tracker: Track
     ]
     assert [each.offset for each in found.history] == sorted(each.offset for each in found.history)
     assert found.history[0].text == "Payloads came: a 1, a 2."
-    assert (found.records, found.transaction["state"]) == (8, "Completed")
+    assert (found.records, found.transaction["state"]) == (9, "Completed")
 
 
 def test_a_closed_one_is_shown_with_what_came_of_it_also_when_it_was_forgotten(tracker: Tracker, life: Life) -> None:

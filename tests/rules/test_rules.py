@@ -18,6 +18,7 @@ from playbook import (
     delivered,
     has,
     header,
+    not_taken,
     payload,
     plans,
     problem,
@@ -399,7 +400,7 @@ def test_a_message_that_comes_late_is_counted_and_changes_nothing_else(fact: Fac
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
-@pytest.mark.parametrize("fact", [refused(), *map(delivered, sorted(FINAL))], ids=repr)
+@pytest.mark.parametrize("fact", [refused(), not_taken("bad-type"), *map(delivered, sorted(FINAL))], ids=repr)
 def test_an_answer_that_comes_late_changes_nothing(fact: Fact, state: State) -> None:
     Playbook() >> delivered(state.value) >> seconds(5) >> fact << changes_nothing << state
 
@@ -426,6 +427,7 @@ def test_every_transition_of_the_table_can_happen() -> None:
     starts = [[], [header(a=1)], [payload("a", 1, of=1)], [header(a=0)], *([delivered(state.value)] for state in FINAL)]
     facts = [
         *(header(a=1), payload("a", 1, of=1), refused(), told("e-1"), command("cancel"), command("extend", extend=60)),
+        not_taken("bad-ordinal"),
         *(GapNoticed(1, problem("gap")), Expired("Abandoned", problem("timeout")), Overdue(problem("overdue"))),
         *(delivered(state.value) for state in FINAL),
     ]

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from playbook import START, T1, delivered, header, payload, told
+from playbook import START, T1, delivered, header, not_taken, payload, told
 from test_sweep import DAY_S, Container
 from tracker import MINE, PARTITIONS, Tracker, sending
 
 from bridge.contract import events
-from bridge.contract.events import AnyEvent, PayloadsStaged, Tick, Watermark
+from bridge.contract.events import AnyEvent, MessageRefused, PayloadsStaged, Tick, Watermark
 from bridge.contract.inbound import Header, HeaderMessage, RejectionCode, SeriesSpec, Trace
 from bridge.contract.outbound import Outcome, Told
 from bridge.envelope import Properties
@@ -38,6 +38,7 @@ EVENTS: list[AnyEvent] = [
     PayloadsStaged(T1, (payload("a", 1, of=1),), START),
     delivered("Completed"),
     told("e-1"),
+    not_taken("bad-ordinal"),
     Watermark("b1", START),
     Tick(START),
 ]
@@ -275,12 +276,22 @@ async def test_its_message_is_refused_by_a_code_and_the_bridge_goes_on() -> None
     async def announce(*_: object) -> None:
         return None
 
+    facts: list[object] = []
+
+    async def publish(_: object, fact: object) -> None:
+        facts.append(fact)
+
     def announcement(of: Refused) -> Rejection:
         refused.append(of)
         return rejection(of, "default")
 
     outlets: Any = SimpleNamespace(
-        blobs=await kept_by_a_newer_release(), storage=None, hold=Hold, announce=announce, rejection=announcement
+        blobs=await kept_by_a_newer_release(),
+        storage=None,
+        hold=Hold,
+        announce=announce,
+        publish=publish,
+        rejection=announcement,
     )
     intake = HeaderIntake(outlets, memory=None, crash=bugs.append)  # type: ignore[arg-type]
     incoming: Any = SimpleNamespace(
@@ -290,6 +301,10 @@ async def test_its_message_is_refused_by_a_code_and_the_bridge_goes_on() -> None
     body = b'{"series": [{"type": "a"}]}'
     await intake._take("brh.headers", incoming, body, Hold(), lambda: None)  # type: ignore[arg-type]
     assert (rejected, [each.why.code for each in refused], bugs) == ([7], [RejectionCode.RECORD_UNREADABLE], [])
+    ((fact),) = facts
+    assert isinstance(fact, MessageRefused)
+    assert (fact.transaction, fact.problem.code) == (T1, "record-unreadable")
+    assert fact.problem.detail.startswith("A header: ")
 
 
 def test_a_document_of_this_release_does_not_say_its_version() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.blobs import BlobsUnavailable
 from bridge.checksums import Piece
-from bridge.contract.events import PayloadsStaged
+from bridge.contract.events import MessageRefused, PayloadsStaged
 from bridge.contract.outbound import CloudEvent
 from bridge.facts import FactsUnavailable
 from bridge.frames import Body
@@ -40,6 +40,7 @@ class Bridge:
         """Blocks that are stored before storage begins to fail."""
         self.log: list[str] = []
         self.facts: list[PayloadsStaged] = []
+        self.refusals: list[MessageRefused] = []
         self.notices: list[CloudEvent] = []
         self.crashes: list[Exception] = []
         both: Any = self
@@ -56,10 +57,14 @@ class Bridge:
         await self.blobs.stage_block(name, block, pieces)
         self.log.append("stored")
 
-    async def publish(self, event: PayloadsStaged) -> None:
+    async def publish(self, event: PayloadsStaged | MessageRefused) -> None:
         if self.kafka_fails:
             self.kafka_fails -= 1
             raise FactsUnavailable("Kafka is sick")
+        if isinstance(event, MessageRefused):
+            self.refusals.append(event)
+            self.log.append("refusal reported")
+            return
         self.facts.append(event)
         self.log.append("reported")
 

@@ -637,18 +637,35 @@ async def test_a_good_transaction_among_them_gets_its_own_bytes(scenario: Scenar
 
 def test_a_transaction_that_invalid_messages_name_is_left_as_it_was(scenario: Scenario) -> None:
     before, after = scenario.before, scenario.after
-    assert {**after.half, "timestamps": None} == {**before.half, "timestamps": None}
+    aside = {"timestamps": None, "problems": []}
+    assert {**after.half, **aside} == {**before.half, **aside}
     assert after.half["duplicates"] == 0
     assert after.half["series"][0]["missing"] == [[2, 2]]
-    # That the header was accepted is told meanwhile, which is a fact too.
+    # That the header was accepted is told meanwhile, which is a fact too, as each refusal is.
     received, before_that = (
-        [said for fact in facts if (said := json.loads(fact))["type"] != "Told"]
+        [said for fact in facts if (said := json.loads(fact))["type"] not in {"Told", "MessageRefused"}]
         for facts in (after.facts_of_half, before.facts_of_half)
     )
     assert received == before_that
     assert [fact["type"] for fact in received].count("HeaderReceived") == 1
     # A bridge tells of all that it has in hand together, so the two payloads are in one fact or in two.
     assert sorted(one["first"] for fact in received for one in fact.get("staged", ())) == [1, 3]
+
+
+def test_a_transaction_remembers_of_each_code_a_message_that_named_it_and_was_refused(scenario: Scenario) -> None:
+    facts = [json.loads(fact) for fact in scenario.after.facts_of_half]
+    refused = {fact["problem"]["code"] for fact in facts if fact["type"] == "MessageRefused"}
+    problems: list[dict[str, Any]] = []
+
+    def shown() -> bool:
+        row = scenario.world.transaction(scenario.half)
+        problems[:] = row["problems"] if row is not None else []
+        return sorted(each["code"] for each in problems) == sorted(refused)
+
+    assert len(refused) > 5
+    until(shown, 30, f"{scenario.half} shows {sorted(refused)}; see {scenario.world.log}")
+    assert {each["stage"] for each in problems} == {"ingest"}
+    assert any(each["detail"].startswith("Series ") for each in problems)
 
 
 def test_no_process_ends_because_of_them(scenario: Scenario) -> None:
