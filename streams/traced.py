@@ -56,9 +56,9 @@ def about(key: bytes | None) -> None:
 
 
 def fact_taken(message: Any, gathered: Gathered) -> AbstractContextManager[None]:
-    """Around taking a record of the events topic, as Faust gives it."""
+    """Around taking a record of the events topic, as Faust gives it; one without a key is of no transaction."""
     fact = tracing.received(message.headers)
-    if fact == WITHIN:
+    if fact == WITHIN or not message.key:
         return nullcontext()
     gathered.add(message.key, fact)
     return tracing.span(Step.ADVANCE, fact, {Note.TRANSACTION: message.key.decode("utf-8", "replace")})

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from bridge import tracing
 from bridge.contract.inbound import Trace
 from bridge.settings import TracingSettings
 from bridge.tracing import LINKS_MAX, WITHIN, Note, Step
-from streams.traced import OPEN_MAX, Gathered
+from streams.traced import OPEN_MAX, Gathered, fact_taken
 from tests.support.collector import Collector, SpanSeen
 from tests.support.world import free_port, until
 
@@ -156,6 +157,16 @@ def test_headers_that_say_nothing_do_no_harm(traced: Callable[[], dict[str, Span
     with tracing.span(Step.ADVANCE, tracing.received(headers), {}):  # type: ignore[arg-type]
         pass
     assert traced()["brh.advance"].parent == ""
+
+
+@pytest.mark.parametrize(("key", "spans"), [(None, 0), (b"", 0), (b"\xff", 1)])
+def test_a_record_with_a_key_that_names_nothing_does_no_harm(
+    traced: Callable[[], dict[str, SpanSeen]], key: bytes | None, spans: int
+) -> None:
+    message = SimpleNamespace(key=key, headers=[("traceparent", (SAMPLED.traceparent or "").encode())])
+    with fact_taken(message, Gathered()):
+        pass
+    assert len(traced()) == spans
 
 
 @pytest.mark.parametrize("silent", [True, False], ids=["never answers", "is not there"])
