@@ -5,6 +5,7 @@ Nothing here keeps work waiting, and nothing of it fails: what the collector doe
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -22,10 +23,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from bridge.contract.inbound import Trace
-from bridge.tracing import LINKS_MAX, Note, Notes, Step
+from bridge.tracing import LINKS_MAX, STOP_MAX_S, Note, Notes, Step
 
 EXPORT_TIMEOUT_S: Final = 3.0
-"""For one batch, attempts that are repeated included; a process that ends waits no longer than for one."""
+"""For one batch, attempts that are repeated included."""
 QUEUE_SPANS: Final = 4_096
 """That wait to be sent. About 1 KiB each; more are dropped."""
 BATCH_SPANS: Final = 512
@@ -134,7 +135,10 @@ class Spans:
 
     def stop(self) -> None:
         """As `bridge.tracing.stop`."""
-        self._provider.shutdown()
+        # It sends batch after batch, each for as long as one may take; its own bound is 30 s and cannot be set.
+        sending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
+        sending.start()
+        sending.join(STOP_MAX_S)
 
 
 def _read(said: Trace) -> Context:

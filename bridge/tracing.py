@@ -25,6 +25,9 @@ WITHIN: Final = Trace()
 """No trace of its own."""
 LINKS_MAX: Final = 32
 """Of one span. Where more come together, these show the rest what they look like."""
+STOP_MAX_S: Final = 5.0
+"""That a process which ends waits for its spans: one batch that nobody takes, and one that is taken. For all that may
+wait to be sent it would take eight times as long as for one, and whoever stops processes does not wait for ever."""
 _SAMPLED: Final = 1
 
 
@@ -75,7 +78,7 @@ def start(settings: TracingSettings, service: str, instance: str) -> None:
 
 
 def stop() -> None:
-    """Send what is there, for a few seconds at most, and trace nothing more. It blocks."""
+    """Send what is there, for `STOP_MAX_S` at most, and trace nothing more. It blocks."""
     spans, _Process.spans = _Process.spans, None
     if spans is not None:
         spans.stop()

@@ -13,7 +13,8 @@ import pytest
 from bridge import tracing
 from bridge.contract.inbound import Trace
 from bridge.settings import TracingSettings
-from bridge.tracing import LINKS_MAX, WITHIN, Note, Step
+from bridge.spans import QUEUE_SPANS
+from bridge.tracing import LINKS_MAX, STOP_MAX_S, WITHIN, Note, Step
 from streams.traced import OPEN_MAX, Gathered, fact_taken
 from tests.support.collector import Collector, SpanSeen
 from tests.support.world import free_port, until
@@ -181,6 +182,17 @@ def test_a_collector_that_does_not_take_them_keeps_nobody_waiting(silent: bool) 
         tracing.stop()
         assert spent_s < 5
         assert time.monotonic() - began_s < 20, "a process that ends does not wait for it"
+
+
+def test_a_process_that_ends_waits_for_a_full_queue_no_longer_than_for_a_few_spans() -> None:
+    with Collector(silent=True) as collector:
+        start(collector.url)
+        for _ in range(QUEUE_SPANS):
+            with tracing.span(Step.STAGE, SAMPLED, {}):
+                pass
+        began_s = time.monotonic()
+        tracing.stop()
+        assert time.monotonic() - began_s < 5 + 3 * STOP_MAX_S
 
 
 def test_spans_are_sent_while_the_process_lives(collector: Collector) -> None:
