@@ -10,13 +10,13 @@ import msgspec
 
 from bridge.contract.outbound import rfc3339
 from streams.queries import Document, Row
-from streams.recent import Happened
+from streams.recent import RECENT_MAX, Happened
 from tables.explain import explain
 from tables.projection import closed_view, view
 from tables.transaction import FINAL, Transaction
 
-EVENTS_MAX: Final = 50
-"""In one answer, the last ones."""
+EVENTS_MAX: Final = RECENT_MAX
+"""In one answer: all that the transaction remembers by itself, which is fewer, and the last ones of what is recent."""
 _MOMENTS: Final = {
     "created": "The first message came.",
     "headerReceived": "The header came.",
@@ -42,7 +42,7 @@ def explanation(transaction: Transaction, row: Row, now: datetime, recent: Seque
         "waitingFor": found.waiting_for,
         "otherwise": found.otherwise,
         "deadlines": shown["deadlines"],
-        "events": _last([*_events(shown), *(_event(each) for each in recent)]),
+        "events": _ordered(tuple(_events(shown)), recent),
         "command": found.command,
     }
 
@@ -66,9 +66,12 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """In the transaction's partition of the events topic, of the record that brought it."""
 
 
-def _last(events: Sequence[Event]) -> list[Document]:
+def _ordered(remembered: Sequence[Event], recent: Sequence[Happened]) -> list[Document]:
+    # A thousand payloads must not hide the command or the problem that came before them.
+    fits = recent[max(0, len(recent) + len(remembered) - EVENTS_MAX) :]
+    events = (*remembered, *map(_event, fits))
     ordered = sorted(events, key=lambda each: (each.at, -1 if each.offset is None else each.offset))
-    return [msgspec.to_builtins(each) for each in ordered[-EVENTS_MAX:]]
+    return [msgspec.to_builtins(each) for each in ordered]
 
 
 def _event(happened: Happened) -> Event:

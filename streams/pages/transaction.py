@@ -18,7 +18,6 @@ from tables.transaction import State
 
 SERIES_SHOWN_MAX: Final = 40
 """Of more, those that are complete are left out first."""
-EVENTS_SHOWN_MAX: Final = 50
 EXTENSIONS: Final = (("PT15M", "15 minutes"), ("PT1H", "1 hour"), ("PT6H", "6 hours"), ("P1D", "1 day"))
 """By how much a button may extend the waiting; any other duration by the command line."""
 
@@ -223,5 +222,5 @@ def steps(events: Sequence[Mapping[str, Any]], now: datetime) -> tuple[Step, ...
             code=each.get("code"),
             offset=None if each.get("offset") is None else str(each["offset"]),
         )
-        for each in reversed(events[-EVENTS_SHOWN_MAX:])
+        for each in reversed(events)
     )

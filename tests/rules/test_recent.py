@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from playbook import START, T1, delivered, header, payload, refused
+from playbook import START, T1, command, delivered, header, payload, refused
 from tracker import MINE, Tracker
 
 from streams.explained import EVENTS_MAX, explanation
@@ -51,14 +51,16 @@ def test_the_outcome_that_was_asked_for_is_named(tracker: Tracker) -> None:
     assert told(tracker) == [], "its row tells the rest"
 
 
-def test_an_explanation_has_them_among_the_others_and_no_more_than_it_may(tracker: Tracker) -> None:
+def test_an_explanation_has_the_last_ones_beside_all_that_the_transaction_remembers(tracker: Tracker) -> None:
     tracker.tell(header(a=200))
+    tracker.tell(command("extend", extend=60.0))
     for ordinal in range(1, RECENT_MAX + 20):
         tracker.tell(payload("a", ordinal, of=200))
     known = tracker.assembler.known(T1)
     assert known is not None
     found = explanation(known, view(known), START, partition(tracker).recent.of(T1))["events"]
     assert len(found) == EVENTS_MAX
+    assert {each["kind"] for each in found} >= {"created", "headerReceived", "command", "payloads"}
     assert [each["at"] for each in found] == sorted(each["at"] for each in found)
     assert f"Payloads came: a {RECENT_MAX + 19}." in [each["text"] for each in found]
     assert all(isinstance(each["offset"], int) for each in found if each["kind"] == "payloads")
