@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import TextIO
+from typing import Final, TextIO
+
+PRINTED_MAX_CHARS: Final = 4_096
+"""Without a line end, as dots that tell of progress are: they become a line of their own, and no memory grows."""
 
 
 class Printed(io.TextIOBase):
@@ -15,12 +18,14 @@ class Printed(io.TextIOBase):
         self.stream = stream
         self._log = logging.getLogger(name)
         self._said: list[str] = []
+        self._chars = 0
 
     def write(self, text: str) -> int:
-        """Log what was printed, as soon as a line is at its end."""
+        """Log what was printed, as soon as a line is at its end or too long to be waited for."""
         self._said.append(text)
-        if text.endswith("\n"):
-            said, self._said = "".join(self._said).strip(), []
+        self._chars += len(text)
+        if text.endswith("\n") or self._chars >= PRINTED_MAX_CHARS:
+            said, self._said, self._chars = "".join(self._said).strip(), [], 0
             if said:
                 self._log.warning("%s", said)
         return len(text)

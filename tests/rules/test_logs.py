@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from bridge.log_lines import (
     printable,
     secrets_of,
 )
+from bridge.printed import PRINTED_MAX_CHARS, Printed
 from bridge.settings import BridgeSettings
 
 PASSWORD = "p%40ss-word"
@@ -240,6 +242,17 @@ raise SystemExit("five")
         ("stdout", "four"),
         ("stderr", "five"),
     ]
+
+
+def test_what_is_printed_without_a_line_end_does_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
+    printed = Printed("stdout", io.StringIO())
+    for _ in range(2 * PRINTED_MAX_CHARS):
+        printed.write(".")
+    assert caplog.messages == ["." * PRINTED_MAX_CHARS] * 2
+    printed.write("and so on\n")
+    assert caplog.messages[2:] == ["and so on"]
+    print("x" * PRINTED_MAX_CHARS, file=printed)
+    assert caplog.messages[3:] == ["x" * PRINTED_MAX_CHARS], "one that is long stays one"
 
 
 def test_a_signal_tells_where_tasks_are_without_what_they_hold() -> None:
