@@ -30,6 +30,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+# A function of its own for its docstring, which docs/settings.md shows as the bounds of such a setting.
 def _bind(text: str) -> str:
     """HOST:PORT."""
     return checked(text)

@@ -27,9 +27,7 @@ HIDDEN: Final = "***"
 
 # Control characters, line ends of all kinds, marks that turn the direction of text, halves of characters.
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-_IN_TRACEBACKS: Final = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+_IN_TRACEBACKS: Final = re.compile(rf"(?!\n){_UNPRINTABLE.pattern}")
 _LOGINS: Final = re.compile(r"(://[^\s/:@'\"]*:)[^\s/'\"]+@")
 _TOKENS: Final = re.compile(r"\b(AccountKey=|SharedAccessSignature=|sig=|Bearer |Basic )[^\s;&'\"]+", re.IGNORECASE)
 """What is secret by where it stands, although no setting of this process holds it."""

@@ -119,8 +119,11 @@ def _runs(chance: random.Random) -> dict[str, list[int]]:
 
 def _medium(chance: random.Random) -> dict[str, list[int]]:
     edges = (256 * KIB - 1, 256 * KIB, 256 * KIB + 1)
-    sizes = lambda: chance.choice((*edges, chance.randrange(1_000, 300_000), chance.randrange(1_000, 900_000)))  # noqa: E731
-    return {name: [sizes() for _ in range(chance.randint(2, 5))] for name in ("m", "n", "o")[: chance.randint(1, 3)]}
+
+    def size() -> int:
+        return chance.choice((*edges, chance.randrange(1_000, 300_000), chance.randrange(1_000, 900_000)))
+
+    return {name: [size() for _ in range(chance.randint(2, 5))] for name in ("m", "n", "o")[: chance.randint(1, 3)]}
 
 
 def _large(chance: random.Random) -> dict[str, list[int]]:
