@@ -145,6 +145,24 @@ async def test_an_owner_that_cannot_answer_makes_it_503_and_never_a_part(
             assert (status, problem["code"]) == (503, "not-ready")
 
 
+async def test_a_partition_that_has_just_come_shows_what_it_has_and_never_says_that_the_rest_is_not_there(
+    trackers: list[Tracker],
+) -> None:
+    owner = trackers[1]
+    shown = next(name for name in NAMES if TOPICS.partition_of(name) % 2 == 1)
+    partition = TOPICS.partition_of(shown)
+    unknown = next(name for name in map("N{}".format, range(100)) if TOPICS.partition_of(name) == partition)
+    looked_at = owner.partitions.pop(partition)
+    for tracker in trackers:
+        assert await tracker.get(f"/v1/transactions/{shown}") == (200, owned(shown))
+        for path in (unknown, f"{unknown}/gaps", f"{unknown}/explain"):
+            status, problem = await tracker.get(f"/v1/transactions/{path}")
+            assert (status, problem["code"]) == (503, "not-ready")
+    owner.partitions[partition] = looked_at
+    for tracker in trackers:
+        assert (await tracker.get(f"/v1/transactions/{unknown}"))[0] == 404
+
+
 @asynccontextmanager
 async def listener(answer: bytes) -> AsyncIterator[str]:
     """The URL of something that takes connections and says only this."""
