@@ -59,6 +59,7 @@ def test_an_explanation_has_the_last_ones_beside_all_that_the_transaction_rememb
     known = tracker.assembler.known(T1)
     assert known is not None
     found = explanation(known, view(known), START, partition(tracker).recent.of(T1))["events"]
+    assert len(partition(tracker).recent.of(T1)) == RECENT_MAX
     assert len(found) == EVENTS_MAX
     assert {each["kind"] for each in found} >= {"created", "headerReceived", "command", "payloads"}
     assert [each["at"] for each in found] == sorted(each["at"] for each in found)

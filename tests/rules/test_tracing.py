@@ -9,19 +9,23 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
+from playbook import T1, Playbook, header, payload
 
 from bridge import tracing
 from bridge.contract.inbound import Trace
 from bridge.settings import TracingSettings
 from bridge.spans import QUEUE_SPANS
 from bridge.tracing import LINKS_MAX, STOP_MAX_S, WITHIN, Note, Step
-from streams.traced import OPEN_MAX, Gathered, fact_taken
+from streams.traced import OPEN_MAX, Gathered, carried_out, fact_taken
 from tests.support.collector import Collector, SpanSeen
 from tests.support.world import free_port, until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SAMPLED = Trace(f"00-{TRACE}-b7ad6b7169203331-01", "vendor=1")
-UNSAMPLED = Trace(f"00-{TRACE}-b7ad6b7169203331-00")
+UNSAMPLED = Trace(f"00-{TRACE}-b7ad6b7169203331-00", "vendor=1")
+MADE = "5278973992ac6a4a055c917b0573302d"
+"""The trace of T1 where no producer says anything: of this release and of the one before, in every process."""
 
 
 @pytest.fixture
@@ -90,6 +94,7 @@ def test_of_what_no_producer_speaks_of_everybody_has_the_same_trace(
     first, again, other = (tracing.of(name, WITHIN) for name in ("T-1", "T-1", "T-2"))
     assert first == again
     assert first != other
+    assert (tracing.of(T1, WITHIN).traceparent or "").split("-")[1] == MADE
     with tracing.span(Step.STAGE, first, {}):
         pass
     assert first.traceparent is not None
@@ -117,10 +122,25 @@ def test_what_fails_is_kept_whatever_the_producer_said(collector: Collector, out
         tracing.span(Step.CARRY_OUT, UNSAMPLED, {Note.OUTCOME: outcome}),
         tracing.span(Step.ASSEMBLE, WITHIN, {}),
     ):
-        pass
+        assert tracing.received(tracing.carried()).tracestate == "vendor=1"
     tracing.stop()
     names = {span.name for span in collector.spans}
     assert names == (set() if outcome == "Completed" else {"brh.carry-out", "brh.assemble"})
+
+
+@pytest.mark.parametrize(("said", "trace"), [(WITHIN, MADE), (UNSAMPLED, TRACE)], ids=["nothing said", "unsampled"])
+def test_a_delivery_is_in_the_trace_of_its_transaction_and_linked_with_what_asked_for_it(
+    collector: Collector, said: Trace, trace: str
+) -> None:
+    start(collector.url, share=0)
+    (asked,) = (Playbook() >> header(a=1) >> payload("unlisted", 1, of=1)).due()
+    message = SimpleNamespace(headers=[("traceparent", (SAMPLED.traceparent or "").encode())])
+    with carried_out(replace(asked, trace=said), message):
+        pass
+    tracing.stop()
+    (span,) = collector.spans  # kept, because it failed
+    assert (span.name, span.trace, span.links) == ("brh.carry-out", trace, ("b7ad6b7169203331",))
+    assert span.notes == {"brh.transaction": T1, "brh.effect": "Deliver", "brh.outcome": "Failed"}
 
 
 def test_an_exception_is_named_and_its_text_is_not(traced: Callable[[], dict[str, SpanSeen]]) -> None:
