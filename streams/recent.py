@@ -20,7 +20,7 @@ from tables.transaction import Transaction
 RECENT_MAX: Final = 50
 """Of one transaction; an explanation has no more."""
 TRANSACTIONS_MAX: Final = 200
-"""Of one partition, the last to hear something: with 50 each they take about 2 MB, and about 150 MB where one worker
+"""Of one partition, the last to hear something: with 50 each they take up to 3 MB, and up to 200 MB where one worker
 holds 64 partitions."""
 NAMED_MAX: Final = 3
 """Facts of one record that are named one by one."""

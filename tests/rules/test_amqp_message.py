@@ -54,7 +54,9 @@ def test_what_is_no_text_is_no_reason_to_give_up() -> None:
 def test_a_delivery_is_read_as_the_library_reads_it(
     consumer: str, tag: int, redelivered: bool, exchange: str, routing_key: str
 ) -> None:
-    text = lambda value: bytes([len(value.encode())]) + value.encode()  # noqa: E731
+    def text(value: str) -> bytes:
+        return bytes([len(value.encode())]) + value.encode()
+
     payload = b"\x00\x3c\x00\x3c" + text(consumer) + struct.pack(">Q?", tag, redelivered)
     payload += text(exchange) + text(routing_key)
     whole = b"\x01\x00\x01" + struct.pack(">I", len(payload)) + payload + b"\xce"
