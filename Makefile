@@ -48,12 +48,13 @@ docs: setup  ## Write what follows from the code into docs, and build the site i
 	@$(bin)/python -m reference
 	@$(bin)/zensical build --clean --strict
 
-check: setup lock-check  ## Format, lint, types, layers, dependencies, locks
+check: setup lock-check  ## Format, lint, types, layers, dependencies, locks, the Dockerfile
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/deptry .
+	$(bin)/hadolint Dockerfile
 
 audit: setup  ## Ask whether advisories are known of what is pinned; says NOT AUDITED where nobody can be asked
 	@scripts/audit

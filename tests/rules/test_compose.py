@@ -1,22 +1,26 @@
-"""The compose file: no engine runs it here, so at least it names what there is."""
+"""The compose file: no engine runs it here, so at least it is what Compose takes, and names what there is.
+
+`tests/schemas/compose-spec.json` is the schema of the Compose Specification (Apache-2.0), as its repository has it.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator, ValidationError
 from pydantic_settings import BaseSettings
 
 from bridge.settings import BridgeSettings
 from streams.cli import COMMANDS
 from streams.settings import ClientSettings, DeliverySettings, TrackerSettings
+from tests.support.compose import FILE, OURS, ROOT, SERVICES, environment
 
-FILE: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "big-result-handler"}
+SCHEMA: dict[str, Any] = json.loads((ROOT / "tests" / "schemas" / "compose-spec.json").read_text())
 SETTINGS: dict[str, type[BaseSettings]] = {
     "setup": ClientSettings,
     "bridge": BridgeSettings,
@@ -30,14 +34,18 @@ def known(settings: type[BaseSettings]) -> set[str]:
     return {f"BRH_{name.upper()}" for kind in (settings, ClientSettings) for name in kind.model_fields}
 
 
-def environment(service: dict[str, Any]) -> dict[str, str]:
-    """As the container gets it when nothing is set outside."""
-    default = re.compile(r"\$\{\w+:-([^}]*)\}")
-    return {name: default.sub(r"\1", str(value)) for name, value in service["environment"].items()}
-
-
 def ours() -> list[Any]:
     return [pytest.param(service, SETTINGS[name.partition("-")[0]], id=name) for name, service in OURS.items()]
+
+
+def test_it_is_what_compose_takes() -> None:
+    Draft7Validator(SCHEMA).validate(FILE)
+
+
+def test_what_compose_does_not_take_is_seen() -> None:
+    wrong = {**FILE, "services": {**SERVICES, "bridge": {**SERVICES["bridge"], "prots": []}}}
+    with pytest.raises(ValidationError):
+        Draft7Validator(SCHEMA).validate(wrong)
 
 
 def test_there_are_two_of_what_takes_over_from_each_other() -> None:
@@ -92,3 +100,73 @@ def test_only_this_machine_reaches_the_ports() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+# --- watching it
+
+WATCHERS = {name for name, service in SERVICES.items() if service.get("profiles") == ["observe"]}
+
+
+def services_of(address: str) -> tuple[str, int]:
+    """Service and port of a URL or HOST:PORT."""
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def test_who_watches_is_only_there_when_it_is_asked_for_and_nobody_waits_for_it() -> None:
+    assert {"prometheus", "grafana", "jaeger", "kafka-ui"} == WATCHERS
+    for name, service in SERVICES.items():
+        if name not in WATCHERS:
+            assert not WATCHERS & set(service.get("depends_on", ())), name
+            assert "profiles" not in service, name
+
+
+def test_images_of_others_have_a_tag() -> None:
+    for name, service in SERVICES.items():
+        if name not in OURS:
+            assert re.fullmatch(r"[\w./-]+:v?\d[\w.-]*", service["image"]), name
+
+
+def test_what_is_mounted_is_there() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", ())]
+    assert any(mount.startswith("./") for mount in mounts)
+    for source, target, *_ in (mount.split(":") for mount in mounts):
+        assert (ROOT / source).exists() if source.startswith("./") else source in FILE["volumes"], target
+
+
+def test_what_prometheus_asks_is_there_and_it_has_the_token_for_it() -> None:
+    prometheus = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
+    asked = {
+        services_of(target)
+        for job in prometheus["scrape_configs"]
+        for each in job["static_configs"]
+        for target in each["targets"]
+    }
+    binds = {
+        (name, services_of(value)[1])
+        for name, service in OURS.items()
+        for variable, value in environment(service).items()
+        if variable.endswith("_BIND")
+    }
+    assert asked == binds
+    (config,) = SERVICES["prometheus"]["configs"]
+    assert config == {"source": "read-token", "target": "/etc/prometheus/token"}
+    assert FILE["configs"]["read-token"]["content"] == SERVICES["tracker-1"]["environment"]["BRH_API_READ_TOKEN"]
+
+
+def test_what_grafana_shows_is_there() -> None:
+    folder = ROOT / "ops/grafana/provisioning"
+    sources = yaml.safe_load((folder / "datasources/datasources.yml").read_text())["datasources"]
+    hosts = {each["type"]: services_of(each["url"]) for each in sources}
+    assert hosts == {"prometheus": ("prometheus", 9090), "jaeger": ("jaeger", 16686)}
+    (provider,) = yaml.safe_load((folder / "dashboards/dashboards.yml").read_text())["providers"]
+    assert f"./ops/grafana:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
+    assert "./ops/grafana/provisioning:/etc/grafana/provisioning:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_our_containers_write_only_where_they_keep_something() -> None:
+    for name, service in OURS.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
