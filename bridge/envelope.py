@@ -96,7 +96,7 @@ def parse_payload(
     if length is not None and (type(length) is not int or length != size):
         return _refuse(RejectionCode.LENGTH_MISMATCH, "brh_content_length", length, f"the body's {size} as an integer")
     digest = sha256.lower() if isinstance(sha256, str) else None
-    return PayloadMessage(transaction, series, ordinal, total_count, size, digest, _trace(headers))
+    return PayloadMessage(transaction, series, ordinal, total_count, size, digest, trace_of(headers))
 
 
 def check_header(properties: Properties, size: int) -> Rejected | None:
@@ -131,7 +131,7 @@ def parse_header(properties: Properties, body: bytes) -> HeaderMessage | Rejecte
         return read
     header, digest = read
     transaction = cast(str, properties.correlation_id)  # as check_header found
-    return HeaderMessage(transaction, header, digest, properties.reply_to or None, _trace(properties.headers))
+    return HeaderMessage(transaction, header, digest, properties.reply_to or None, trace_of(properties.headers))
 
 
 def _refuse(code: RejectionCode, name: str, found: object, expected: str) -> Rejected:
@@ -145,8 +145,8 @@ def _is_short_string(value: object) -> bool:
         return False
 
 
-def _trace(headers: Mapping[str, object]) -> Trace:
-    """The trace context; what is malformed is dropped, because a broken tracer must not cost a result."""
+def trace_of(headers: Mapping[str, object]) -> Trace:
+    """The W3C trace context; what is malformed is dropped, because a broken tracer must not cost a result."""
     if "traceparent" not in headers:
         return _NO_TRACE
     parent = _ascii(headers["traceparent"])

@@ -40,6 +40,7 @@ _KINDS: Final = {
     Step.ADVANCE: SpanKind.CONSUMER,
     Step.CARRY_OUT: SpanKind.CONSUMER,
     Step.NOTIFY: SpanKind.PRODUCER,
+    Step.COMMAND: SpanKind.SERVER,
 }
 _context: Final = TraceContextTextMapPropagator()
 

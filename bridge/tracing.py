@@ -51,6 +51,8 @@ class Step(StrEnum):
     """Committing the blobs of a result, within the attempt."""
     NOTIFY = "brh.notify"
     """Telling those who wait, within the attempt."""
+    COMMAND = "brh.command"
+    """From what somebody has asked for over the API to the acknowledgement of its fact."""
 
 
 class Note(StrEnum):
@@ -64,6 +66,7 @@ class Note(StrEnum):
     EFFECT = "brh.effect"
     OUTCOME = "brh.outcome"
     CODE = "brh.code"
+    ACTION = "brh.action"
 
 
 Notes: TypeAlias = Mapping[Note, str | int]

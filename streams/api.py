@@ -26,6 +26,7 @@ import faust
 from aiohttp import web
 
 from bridge.contract.events import Command
+from bridge.envelope import trace_of
 from streams import commands, queries
 from streams.access import Access, Scope
 from streams.answers import Refused, as_json, problems
@@ -43,6 +44,7 @@ from streams.routing import Routing
 from streams.stuck import StuckOnes
 from streams.topics import Topics
 from streams.totals import Totals
+from streams.traced import commanded
 from tables.transaction import FINAL
 
 Publish: TypeAlias = Callable[[Command], Awaitable[None]]
@@ -131,6 +133,7 @@ class _Api:
             request.content_type if "Content-Type" in request.headers else "",
             _header(request, commands.KEY_HEADER),
             _header(request, commands.USER_HEADER),
+            trace_of(request.headers),
         )
         return as_json(await self.order(transaction_id, asked), status=202)
 
@@ -168,7 +171,8 @@ class _Api:
         if not commands.is_taken(command, row):
             if (refused := commands.refusal(command, row)) is not None:
                 raise Refused(refused)
-            await self._publish(command)
+            with commanded(command, asked.trace):
+                await self._publish(command)
         return {"commandId": command.id, "transactionId": transaction_id, "action": asked.action}
 
     async def livez(self, _: web.Request) -> web.Response:

@@ -152,7 +152,8 @@ async def clock() -> None:
 async def publish_command(command: events.Command) -> None:
     """A fact of the transaction like those of bridges. Raises NotReady."""
     partition = topics.partition_of(command.transaction)
-    sent = events_topic.send_soon(key=command.transaction.encode(), value=events.encode(command), partition=partition)
+    key, value = command.transaction.encode(), events.encode(command)
+    sent = events_topic.send_soon(key=key, value=value, partition=partition, headers=tracing.carried())
     crash_point("tracker.command-sent")
     # Not awaited itself, because whoever gives up on an await cancels the record, and that ends the process.
     done, _ = await asyncio.wait({sent}, timeout=COMMAND_ACK_S)

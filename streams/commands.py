@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from bridge.contract.events import Command
-from bridge.contract.inbound import TIMEOUT_MAX_S
+from bridge.contract.inbound import TIMEOUT_MAX_S, Trace
 from bridge.contract.outbound import rfc3339
 from bridge.durations import EXPECTED_LIMIT, duration_text, limit_s
 from bridge.quoting import quoted
@@ -44,6 +44,8 @@ class Asked(msgspec.Struct, frozen=True):
     key: str | None = None
     """The caller's name for this one command; the same again is the same command."""
     user: str | None = None
+    trace: Trace = Trace()
+    """Where the request comes from."""
 
 
 def parse(transaction_id: str, asked: Asked, now: datetime, make_id: Callable[[], str]) -> Command:

@@ -12,9 +12,10 @@ import faust
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from bridge import tracing
+from bridge.contract.events import Command
 from bridge.contract.inbound import Trace
 from bridge.settings import TracingSettings
-from bridge.tracing import LINKS_MAX, WITHIN, Note, Step
+from bridge.tracing import LINKS_MAX, WITHIN, Note, Notes, Step
 from tables.effects import Deliver, Effect, KeepAlive
 
 OPEN_MAX: Final = 10_000
@@ -72,6 +73,12 @@ def carried_out(effect: Effect, message: Any) -> AbstractContextManager[None]:
     own = WITHIN if isinstance(effect, KeepAlive) else effect.trace
     parent = tracing.of(effect.transaction, own)
     return tracing.span(Step.CARRY_OUT, parent, said, links=[tracing.received(message.headers)])
+
+
+def commanded(command: Command, caller: Trace) -> AbstractContextManager[None]:
+    """Around having a command carried out: in the caller's trace, or in that of the transaction."""
+    said: Notes = {Note.TRANSACTION: command.transaction, Note.ACTION: command.action}
+    return tracing.span(Step.COMMAND, tracing.of(command.transaction, caller), said)
 
 
 def trace_with(app: faust.App, settings: TracingSettings, service: str, instance: str) -> None:

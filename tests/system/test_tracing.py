@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import pytest
@@ -103,6 +105,38 @@ async def test_from_the_producer_to_the_notification(make_world: Callable[..., W
         await asyncio.to_thread(world.end_processes)
         assert collector.bodies
         assert not [text for text in secrets for sent in collector.bodies if text in sent]
+
+
+def test_a_command_is_in_the_trace_of_its_request_and_otherwise_in_that_of_its_transaction(
+    make_world: Callable[..., World],
+) -> None:
+    with Collector() as collector:
+        world = make_world(env={"BRH_OTLP_ENDPOINT": collector.url, "BRH_TRACE_SHARE": "1"})
+        txn, trace = f"commanded-{uuid4().hex[:8]}", uuid4().hex
+        asyncio.run(publish_messages(world, [("header.default", header_message(txn, {"series": [{"type": "s"}]}))]))
+        world.wait_state(txn, ["AwaitingResults"])
+        (began,) = until(lambda: collector.where(lambda span: span.name == "brh.header"), 30, "the header's span")
+        for headers in ({"traceparent": traceparent(trace)}, {"traceparent": "\xff none"}):
+            extend(world, txn, headers)
+
+        def told() -> list[tuple[SpanSeen, SpanSeen]]:
+            commands = collector.where(lambda span: span.name == "brh.command")
+            facts = collector.where(lambda span: span.name == "brh.advance")
+            return [(one, fact) for one in commands for fact in facts if fact.parent == one.id]
+
+        by_trace = {one.trace: (one, fact) for one, fact in until(lambda: told()[1:] and told(), 30, "both commands")}
+        assert by_trace.keys() == {trace, began.trace}
+        for one, fact in by_trace.values():
+            assert one.notes == {"brh.transaction": txn, "brh.action": "extend"}
+            assert (one.service, fact.trace) == ("brh-tracker", one.trace)
+        assert by_trace[trace][0].parent == PRODUCER
+
+
+def extend(world: World, txn: str, headers: dict[str, str]) -> None:
+    body, given = json.dumps({"by": "PT1M"}).encode(), {"Content-Type": "application/json", **headers}
+    request = Request(f"{world.api}/v1/transactions/{txn}/extend", body, {**world.access, **given}, method="POST")
+    with urlopen(request, timeout=10) as answer:
+        assert answer.status == 202
 
 
 async def test_a_collector_that_is_not_there_is_in_nobodys_way(make_world: Callable[..., World]) -> None:
