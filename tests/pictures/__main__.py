@@ -14,7 +14,7 @@ import msgspec
 from streams.partition import Partition
 from tables.projection import view
 from tables.transaction import FINAL
-from tests.pictures.invented import WAITING, evening, hurry
+from tests.pictures.invented import WAITING, evening, hurry, lately
 from tests.rules.http_trackers import TOPICS, two_trackers
 from tests.support.browser import window
 
@@ -23,6 +23,7 @@ BYTES_MAX = 150_000
 SHOTS: dict[str, tuple[str, str]] = {
     "overview": ("/", "light"),
     "transaction": (f"/transactions/{WAITING}", "light"),
+    "explain": (f"/transactions/{WAITING}/explain", "light"),
     "transaction-dark": (f"/transactions/{WAITING}", "dark"),
     "ordinals": (f"/transactions/{WAITING}/series/cashflows?first=250001&last=500000", "light"),
 }
@@ -46,6 +47,8 @@ async def _take() -> None:
             partition.put(each)
             if each.state in FINAL:
                 partition.close(each, now)
+            if each.id == WAITING:
+                lately(partition, each, now)
         for name, (path, scheme) in SHOTS.items():
             async with window(color_scheme=scheme, viewport={"width": 1200, "height": 760}) as watched:
                 for tracker in trackers:

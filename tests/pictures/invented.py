@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, Staged
+from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived, MessageRefused, PayloadsStaged, Staged
 from bridge.contract.inbound import Header, SeriesSpec
 from bridge.contract.outbound import Problem, rfc3339
 from streams.pace import Counts, Pace
 from streams.partition import Partition
+from streams.record import Record
 from tables import ordinals, rules
 from tables.deadlines import Clock, lapsed
 from tables.effects import delivery_id
@@ -61,6 +62,21 @@ def evening(now: datetime) -> Iterator[Transaction]:
         yield _closed(number, now, dice)
 
 
+def lately(partition: Partition, known: Transaction, now: datetime) -> None:
+    """Let the partition have heard the last payloads of a transaction."""
+    for number, (series, first) in enumerate([("scenarios", 126), ("trades", 470), ("trades", 474), ("audit", 51)]):
+        count = 2 if series == "scenarios" else 4
+        facts = tuple(
+            Staged(series, first + at, 1, known.series[series].total_count or 1, (1_000,), ("0" * 16,), ("0" * 16,))
+            for at in range(count)
+        )
+        at = now - timedelta(minutes=11, seconds=9 - 2 * number)
+        record = Record(0, 48_213 + 97 * number, at, known.id.encode(), b"")
+        held = known.series[series]
+        before = replace(known, series={series: replace(held, received_count=held.received_count - count)})
+        partition.recent.heard(PayloadsStaged(known.id, facts, at), before, known, record)
+
+
 def hurry(partition: Partition, dice: random.Random) -> None:
     """Give the partition a minute behind it in which much has come."""
     now_s = time.monotonic()
@@ -95,6 +111,12 @@ def _told(transaction: Transaction, fact: Fact, at: datetime) -> Transaction:
 
 def _with_gap(transaction: Transaction, now: datetime) -> Transaction:
     at = now - timedelta(seconds=58)
+    earlier = now - timedelta(minutes=12)
+    detail = "Series audit, ordinal 61: brh_ordinal is 61, expected at most the total count 60."
+    refused = Problem("bad-ordinal", "A message was refused", detail, "ingest", rfc3339(earlier))
+    transaction = replace(
+        _told(transaction, MessageRefused(transaction.id, refused), earlier), updated=transaction.updated
+    )
     decision = lapsed(transaction, Clock(at, at, 3_600.0))
     assert decision is not None
     after = replace(_told(transaction, decision, at), duplicates=214)
