@@ -10,9 +10,8 @@ from functools import cache
 from typing import Any, Final
 
 from bridge.contract import events
-from bridge.contract.events import AnyEvent, MessageRefused, Tick, Watermark
+from bridge.contract.events import AnyEvent, Tick, Watermark
 from bridge.contract.inbound import is_transaction_id
-from bridge.contract.outbound import Problem
 from bridge.memory_blobs import MemoryBlobs
 from bridge.unreadable import Unreadable
 from streams.assemble import Assembler
@@ -35,8 +34,7 @@ DAYS: Final = (0, 1, 3, 60)
 SPLIT: Final = b"\n"
 """Between the records of one input; no encoder of ours writes one."""
 
-REFUSED: Final = MessageRefused("T1", Problem("bad-ordinal", "Refused", "", "ingest", "2026-01-31T12:00:00.000Z"))
-EVENTS: Final[tuple[AnyEvent, ...]] = (*release_0_1_0.EVENTS.values(), REFUSED)
+EVENTS: Final[tuple[AnyEvent, ...]] = tuple(release_0_1_0.EVENTS.values())
 
 
 class Host:
