@@ -4,8 +4,8 @@ Why the SDK is used the way it is:
 
 * A block's body is an object whose iteration starts anew at every attempt (`bridge.azure_body`).
 * `upload_blob` may never split a record into blocks: it numbers them, so two writers would mix their contents.
-* Its retries wait 15 s and more by default; ours start near 3 s. They make every write ambiguous, which is why a
-  conflict is answered by what is there and not by an error.
+* Its retries wait 15 s and more by default, whatever the service asks for (`bridge.azure_retry`). They make every write
+  ambiguous, which is why a conflict is answered by what is there and not by an error.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ import structlog
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, BlockState, ContentSettings
-from azure.storage.blob.aio import BlobClient, ContainerClient, ExponentialRetry
+from azure.storage.blob.aio import BlobClient, ContainerClient
 from yarl import URL
 
 from bridge.azure_body import BlockBody, Integrity
-from bridge.azure_client import connect, is_emulator, retries
+from bridge.azure_client import connect, is_emulator
 from bridge.azure_errors import asking, code_of, is_absent
 from bridge.azure_listing import delete_version, list_page
 from bridge.azure_properties import head, unquoted
 from bridge.azure_reading import read_range, read_whole
+from bridge.azure_retry import Backoff
 from bridge.blob_limits import (
     PAGE_MAX,
     RANGE_MAX_BYTES,
@@ -68,7 +69,7 @@ class AzureBlobs:
         settings: BlobSettings,
         *,
         connections_max: int = 64,
-        retry: ExponentialRetry | None = None,
+        retry: Backoff | None = None,
         integrity: Integrity | None = None,
     ) -> None:
         """Connects to nothing yet.
@@ -87,7 +88,7 @@ class AzureBlobs:
             raise SettingsError("BRH_BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL: one of the two must be set")
         self._settings = settings
         self._connections_max = connections_max
-        self._retry = retry or retries()
+        self._retry = retry or Backoff()
         self._wanted = integrity
         self._integrity: Integrity = integrity or "crc64"
         self._container: ContainerClient | None = None

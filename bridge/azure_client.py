@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
+from azure.storage.blob.aio import BlobServiceClient
 from yarl import URL
 
 from bridge.azure_requests import CountedTransport
+from bridge.azure_retry import Backoff
 from bridge.blob_limits import RANGE_MAX_BYTES, RECORD_MAX_BYTES
 from bridge.settings import BlobSettings, SettingsError
 
@@ -27,24 +28,8 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _EMULATED_ACCOUNT = "devstoreaccount1"
 
 
-def retries(count: int = 4, *, first_s: int = 1, base: int = 2, jitter_s: int = 3) -> ExponentialRetry:
-    """Pauses of about `first_s` + `base` to the power of 1, 2, 3, ... seconds, give or take `jitter_s`.
-
-    The total alone would not do: the SDK also counts failed connections, broken replies and bad answers, to 3 each.
-    """
-    return ExponentialRetry(
-        initial_backoff=first_s,
-        increment_base=base,
-        random_jitter_range=jitter_s,
-        retry_total=count,
-        retry_connect=count,
-        retry_read=count,
-        retry_status=count,
-    )
-
-
 async def connect(
-    settings: BlobSettings, retry: ExponentialRetry, connections_max: int, opening: AsyncExitStack
+    settings: BlobSettings, retry: Backoff, connections_max: int, opening: AsyncExitStack
 ) -> BlobServiceClient:
     """A client that `opening` closes, with everything below it. Raises SettingsError."""
     credential = None
@@ -83,7 +68,7 @@ def _proxy(account: URL) -> str | None:
 def _client(
     settings: BlobSettings,
     credential: DefaultAzureCredential | None,
-    retry: ExponentialRetry,
+    retry: Backoff,
     transport: CountedTransport | None = None,
 ) -> BlobServiceClient:
     create: Callable[..., BlobServiceClient]

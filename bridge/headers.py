@@ -45,7 +45,7 @@ class HeaderIntake(Intake):
             # In a thread, because a hostile body of 1 MiB can take half a second to be found out.
             parsed = await asyncio.to_thread(parse_header, incoming.properties, body)
             if isinstance(parsed, Rejected):
-                await self._refuse(queue, incoming, parsed, release)
+                await self._refuse(queue, incoming, parsed, release, hold)
                 return
             crash_point("bridge.header-parsed")
             with tracing.span(
@@ -57,7 +57,7 @@ class HeaderIntake(Intake):
             metrics.HEADERS.inc()
         except Unreadable as error:
             why = f"the header that was accepted first cannot be read: {error}"
-            await self._refuse(queue, incoming, Rejected(RejectionCode.RECORD_UNREADABLE, why), release)
+            await self._refuse(queue, incoming, Rejected(RejectionCode.RECORD_UNREADABLE, why), release, hold)
         except HeldTooLong as error:
             incoming.lane.abort(f"a header was {error}")
         except LaneClosed as error:

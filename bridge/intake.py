@@ -15,7 +15,7 @@ from bridge import metrics
 from bridge.contract.inbound import Rejected
 from bridge.crash_points import crash_point
 from bridge.frames import Body
-from bridge.hold import HeldTooLong
+from bridge.hold import HeldTooLong, Hold
 from bridge.lane import Incoming, Lane, LaneClosed
 from bridge.memory import Memory
 from bridge.outlets import Outlets
@@ -68,17 +68,22 @@ class Intake(ABC):
             self._crash(error)
 
     def _refuse(
-        self, queue: str, incoming: Incoming, why: Rejected, release: Callable[[], None]
+        self, queue: str, incoming: Incoming, why: Rejected, release: Callable[[], None], hold: Hold | None = None
     ) -> Coroutine[Any, Any, None]:
-        """Announce why, tell its transaction, then let the broker dead-letter the message itself, body and all."""
+        """Announce why, tell its transaction, then let the broker dead-letter the message itself, body and all.
+
+        `hold` is that of the delivery, where it has been held for something else before.
+        """
         # Before anything is waited for: properties may fill a frame, and are not kept until somebody listens.
         refused = Refused(queue, incoming.routing_key, incoming.properties, incoming.size, why)
-        return self._reject(incoming.lane, incoming.tag, self._outlets.rejection(refused), release)
+        rejection = self._outlets.rejection(refused)
+        return self._reject(incoming.lane, incoming.tag, rejection, release, hold or self._outlets.hold())
 
-    async def _reject(self, lane: Lane, tag: int, rejection: Rejection, release: Callable[[], None]) -> None:
+    async def _reject(
+        self, lane: Lane, tag: int, rejection: Rejection, release: Callable[[], None], hold: Hold
+    ) -> None:
         if (fact := rejection.fact) is not None:
             bind_contextvars(transaction=fact.transaction)
-        hold = self._outlets.hold()
         try:
             await self._outlets.announce(hold, rejection)
             crash_point("bridge.rejection-announced")

@@ -81,7 +81,7 @@ class PayloadIntake(Intake):
             began_s = self._loop.time()
             staged = await stage_payload(partial(self._outlets.stage_block, hold), message, body)
             if isinstance(staged, Rejected):
-                await self._refuse(queue, incoming, staged, body.end)
+                await self._refuse(queue, incoming, staged, body.end, hold)
                 return
             metrics.STAGE_SECONDS.labels(LARGE).observe(self._loop.time() - began_s)
             crash_point("bridge.payload-staged")

@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 import msgspec
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from bridge.azure_client import connect, is_emulator, retries
+from bridge.azure_client import connect, is_emulator
+from bridge.azure_retry import Backoff
 from bridge.settings import BlobSettings
 from streams.doctor.check import Check, fail, ok, warn
 
@@ -43,7 +44,7 @@ async def examine(settings: BlobSettings) -> list[Check]:
     """Everything about storage. Raises SettingsError."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S), AsyncExitStack() as opened:
-            service = await connect(settings, retries(1), 4, opened)
+            service = await connect(settings, Backoff(1), 4, opened)
             account = await _account(service, settings.blob_container)
     except (AzureError, OSError, TimeoutError) as error:
         variables = "BRH_BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from bridge.azure_blobs import AzureBlobs
-from bridge.azure_client import is_emulator, retries
+from bridge.azure_client import is_emulator
 from bridge.azure_errors import asking
+from bridge.azure_retry import RETRIES, RETRY_AFTER_MAX_S, Backoff, retry_after_s
 from bridge.blobs import (
     Blobs,
     BlobsError,
@@ -365,10 +367,26 @@ def test_an_emulator_is_known_by_its_address(url: str, emulator: bool) -> None:
 
 
 def test_every_kind_of_trouble_gets_the_same_number_of_attempts() -> None:
-    policy = retries()
-    assert policy.total_retries == policy.connect_retries == policy.read_retries == policy.status_retries == 4
-    pauses = [policy.get_backoff_time({"count": n}) for n in range(1, 5)]
-    assert all(about - 3 <= pause <= about + 3 for about, pause in zip([3, 5, 9, 17], pauses, strict=True))
+    policy = Backoff()
+    assert policy.total_retries == policy.connect_retries == policy.read_retries == policy.status_retries == RETRIES
+
+
+def test_pauses_between_attempts_begin_near_a_second_grow_and_are_spread_by_chance() -> None:
+    policy = Backoff()
+    many = [[policy.get_backoff_time({"count": n, "history": []}) for n in range(1, 5)] for _ in range(200)]
+    for about, pauses in zip([1, 2, 4, 8], zip(*many, strict=True), strict=True):
+        assert all(0.5 * about <= pause_s <= 1.5 * about for pause_s in pauses)
+        assert max(pauses) - min(pauses) > 0.5 * about
+
+
+def test_a_pause_is_as_long_as_the_service_asks_for() -> None:
+    def told(said: str | None) -> float:
+        answer = SimpleNamespace(headers={} if said is None else {"Retry-After": said})
+        history = [SimpleNamespace(http_response=None), SimpleNamespace(http_response=answer)]
+        return Backoff(first_s=0).get_backoff_time({"count": 1, "history": history})
+
+    assert [told(said) for said in ("7", "0", None, "soon", "-1", "99999")] == [7, 0, 0, 0, 0, RETRY_AFTER_MAX_S]
+    assert retry_after_s(None) == 0, "a connection that failed"
 
 
 def test_both_storages_keep_the_protocol(blob_connection_string: str) -> None:

@@ -62,16 +62,19 @@ async def test_a_payload_is_stored_then_reported_then_acknowledged(bridge: Bridg
 
 @pytest.mark.parametrize("size", [LARGE, SMALL, 0])
 async def test_a_payload_with_another_digest_is_announced_then_its_transaction_is_told_then_it_is_rejected(
-    bridge: Bridge, size: int
+    bridge: Bridge, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane = await bridge.lane()
     bridge.notices_fail = 2
+    hold, holds = bridge.outlets.hold, list[object]()
+    monkeypatch.setattr(bridge.outlets, "hold", lambda: (holds.append(1), hold())[1])
     bridge.broker.send(*payload(1, content_of(size), brh_sha256="0" * 64))
     await eventually(lambda: bridge.broker.settled)
     assert bridge.log[-3:] == ["message.rejected.digest-mismatch", "refusal reported", "settled"]
     assert bridge.broker.settled == [("Reject", 1, False)]
     assert bridge.facts == []
     assert [(each.transaction, each.problem.code) for each in bridge.refusals] == [("t-1", "digest-mismatch")]
+    assert len(holds) == 1, "a delivery is held once, whatever it is held for"
     await eventually(lambda: bridge.memory.held_bytes == 0)
     await lane.close()
 

@@ -235,6 +235,7 @@ async def test_pauses_grow_to_their_limit(breaker: Breaker, monkeypatch: pytest.
     for at, pause_s in enumerate(pauses):
         longest = min(module.PAUSE_MAX_S, 2.0 ** min(at, 9))
         assert longest / 2 <= pause_s <= longest
+    assert len({*pauses[10:]}) > 100, "many bridges do not come back at the same moment"
 
 
 # The hold

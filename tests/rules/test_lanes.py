@@ -170,6 +170,7 @@ async def test_pauses_grow_to_their_limit(lanes: Lanes, broker: Broker, monkeypa
     for at, pause_s in enumerate(pauses):
         longest = min(module.PAUSE_MAX_S, 0.5 * 2.0**at)
         assert longest / 2 <= pause_s <= longest
+    assert len({pause_s for pause_s in pauses if pause_s > module.PAUSE_MAX_S / 2}) > 5, "and not all at once"
 
 
 async def test_while_storage_is_sick_nothing_is_opened(lanes: Lanes, broker: Broker, storage: Breaker) -> None:

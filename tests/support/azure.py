@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from bridge.azure_blobs import AzureBlobs
 from bridge.azure_body import Integrity
-from bridge.azure_client import retries
+from bridge.azure_retry import Backoff
 from bridge.settings import BlobSettings
 
 
@@ -40,5 +40,5 @@ def azure_blobs(
     connection_string: str, *, container: str | None = None, integrity: Integrity | None = None, attempts: int = 5
 ) -> AzureBlobs:
     """A client that tries `attempts` times without a pause."""
-    at_once = retries(attempts - 1, first_s=0, base=0, jitter_s=0)
+    at_once = Backoff(attempts - 1, first_s=0)
     return AzureBlobs(blob_settings(connection_string, container), retry=at_once, integrity=integrity)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bridge import azure_blobs, azure_client, hold
-from bridge.azure_client import retries
+from bridge.azure_retry import Backoff
 from bridge.frames import Body
 from bridge.headers import HeaderIntake
 from bridge.hold import Breaker
@@ -89,7 +89,7 @@ async def inner_bridge(
     with pytest.MonkeyPatch.context() as patch:
         for kind in (PayloadIntake, HeaderIntake):
             patch.setattr(kind, "accept", noted(kind.accept))
-        patch.setattr(azure_blobs, "retries", lambda: retries(0))
+        patch.setattr(azure_blobs, "Backoff", lambda: Backoff(0))
         patch.setattr(azure_client, "READ_TIMEOUT_S", answer_within_s)
         patch.setattr(hold, "PAUSE_FIRST_S", PAUSE_FIRST_S)
         patch.setattr(hold, "PAUSE_MAX_S", PAUSE_MAX_S)
