@@ -64,8 +64,13 @@ def main(rounds: int, fresh: bool, only: tuple[str, ...], sides: tuple[str, ...]
 def _write_page() -> None:
     rounds = kept.kept()
     measured = {name: [each[name] for each in rounds] for name in SCENARIOS}
-    PAGE.write_text(as_markdown(measured))
+    PAGE.write_text(as_markdown(measured, _services()))
     click.echo(f"wrote {PAGE}: {len(rounds)} rounds")
+
+
+def _services() -> list[str]:
+    with TemporaryDirectory(prefix="brh-bench-") as folder:
+        return [f"{each.name} {each.version}" for each in Stack(Path(folder)).status()]
 
 
 def _round(number: int, names: Sequence[str], only: Sequence[str]) -> dict[str, Round]:

@@ -16,7 +16,8 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from benchmarks.told import tell
 from bridge.azure_body import BlockBody, Integrity
-from bridge.azure_client import is_emulator, retries
+from bridge.azure_client import is_emulator
+from bridge.azure_retry import Backoff
 from bridge.checksums import combine, crc64, hex16
 from bridge.contract.events import PayloadsStaged, Staged
 from bridge.contract.inbound import PayloadMessage
@@ -34,7 +35,7 @@ async def _bridge(settings: BridgeSettings) -> None:
     connection_string = settings.blob_connection_string
     assert connection_string is not None
     client = BlobServiceClient.from_connection_string(
-        connection_string.get_secret_value(), api_version=settings.blob_api_version, retry_policy=retries()
+        connection_string.get_secret_value(), api_version=settings.blob_api_version, retry_policy=Backoff()
     )
     async with client, Facts(settings) as facts:
         container = client.get_container_client(settings.blob_container)

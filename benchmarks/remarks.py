@@ -20,7 +20,8 @@ def _azurite(scenario: Scenario) -> list[str]:
         f"{_shares(scenario, 'bridge', 'Azurite')} MD5 alone is {_cpu(scenario, 'MD5 alone')} s of the bridge's; Azure "
         "is given the CRC-64 that the block's id needs anyway.",
         "A bridge writes to the memory that its lanes work with when it starts, so its resident set hardly depends on "
-        "what it is given.",
+        "how large payloads are. It depends on the series: one of more than 1,024 payloads has blocks of 32 MiB, and "
+        "then buffers are used up to `BRH_MEMORY_MB`, which bounds them in any case.",
     ]
 
 

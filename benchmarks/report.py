@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from benchmarks.remarks import Scenario, remarks
 FIGURES: Final = {
     "mb_per_s": "MB/s",
     "payloads_per_s": "payloads/s",
-    "requests_per_payload": "requests/payload",
+    "requests_per_payload": "Put Block/payload",
     "events_per_s": "events/s",
     "seconds": "s",
     "peak_rss_mib": "peak RSS MiB",
@@ -70,8 +71,8 @@ def as_text(name: str, scenario: Scenario) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(measured: Mapping[str, Scenario]) -> str:
-    """The page."""
+def as_markdown(measured: Mapping[str, Scenario], services: Sequence[str] = ()) -> str:
+    """The page; `services` are the names of what it was measured with, and their versions."""
     rounds = len(next(iter(measured.values())))
     lines = [
         "# Performance",
@@ -81,8 +82,9 @@ def as_markdown(measured: Mapping[str, Scenario]) -> str:
         "round beginning with another line; a ratio is the median of the ratios of the rounds. Loopback, single-node "
         "brokers and the emulator: ratios tell more than rates.",
         "",
-        f"Machine: {_processor()}, {platform.system()} {platform.release()}, Python {platform.python_version()}. "
-        + ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
+        f"Machine: {_processor()}, {_memory_gib():.0f} GiB, {platform.system()} {platform.release()}, Python "
+        f"{platform.python_version()}. "
+        + ", ".join([*services, *(f"{package} {version(package)}" for package in _PACKAGES)])
         + f". The brokers, the storage and what is measured share the {CORES} cores.",
     ]
     for name, scenario in measured.items():
@@ -142,6 +144,10 @@ def _spread(values: Sequence[float]) -> str:
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
 
 
 def _processor() -> str:

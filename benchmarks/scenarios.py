@@ -17,6 +17,7 @@ from benchmarks.aims import PACED_MB_PER_S
 from benchmarks.commit import assembled, bare
 from benchmarks.measured import Machine
 from benchmarks.sides import BRIDGE, PEER, Figures, Side, alone, bridged
+from bridge.layout import SHORT_SERIES
 from bridge.topology import PAYLOADS, SMALL_PAYLOADS
 from tests.support.world import free_port
 
@@ -38,7 +39,7 @@ SWEEP_BYTES: Final = 512 << 20
 
 
 def azurite(machine: Machine) -> dict[str, Side]:
-    """8 payloads of 250 MB: the way out alone, both ways, bridge, peer; and 8 of 8 MB for the memory."""
+    """8 payloads of 250 MB: the way out alone, both ways, bridge, peer; for the memory 8 of 8 MB, and a long series."""
     eight = range(1, 9)
     many = (str(len(eight)), str(LARGE))
     return {
@@ -49,6 +50,7 @@ def azurite(machine: Machine) -> dict[str, Side]:
         "bridge": partial(bridged, machine, BRIDGE, LARGE, eight),
         "aio-pika and bytes": partial(bridged, machine, PEER, LARGE, eight),
         "bridge, 8 MB": partial(bridged, machine, BRIDGE, 8_000_000, eight),
+        "bridge, blocks of 32 MiB": partial(bridged, machine, BRIDGE, LARGE, eight, total_count=SHORT_SERIES + 1),
     }
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.request import urlopen
 
 from benchmarks.installation import DONE_S, fill, installation, until_staged
 from benchmarks.measured import Machine, Measured, Used
@@ -45,18 +46,31 @@ def bridged(
     ordinals: Sequence[int],
     *,
     producers: int = 1,
+    total_count: int | None = None,
     changes: Mapping[str, str] | None = None,
 ) -> Figures:
-    """Fill a queue, start a bridge, and see how long it takes until Kafka has the last fact."""
+    """Fill a queue, start a bridge, and see how long it takes until Kafka has the last fact.
+
+    `total_count`: of the series, where it is more than these payloads.
+    """
     count = len(ordinals)
     with world_of(machine, changes) as world:
-        asyncio.run(fill(world, size, ordinals, count, producers=producers))
+        asyncio.run(fill(world, size, ordinals, total_count or count, producers=producers))
         machine.wait_quiet()
         with Measured(module, world.env, ready=READY, log=world.log, beside=machine.pids) as process:
             progress = asyncio.run(until_staged(world, count))
             used = process.used()
-    seconds = progress.last_s - process.began
-    return {**_figures(count, size, seconds, used), "requests_per_payload": progress.blocks / count}
+            requests = _put_blocks(world) if module == BRIDGE else None
+    figures = _figures(count, size, progress.last_s - process.began, used)
+    return figures if requests is None else {**figures, "requests_per_payload": requests / count}
+
+
+def _put_blocks(world: World) -> float:
+    """How often the bridge has asked for it, what was repeated included."""
+    with urlopen(f"http://{world.env['BRH_BRIDGE_BIND']}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    asked = [line for line in lines if line.startswith('brh_storage_requests_total{operation="put-block"')]
+    return sum(float(line.rpartition(" ")[2]) for line in asked)
 
 
 def alone(

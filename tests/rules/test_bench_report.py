@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from benchmarks.aims import COMPARISONS, Comparison, less, possible, ratio
@@ -23,6 +25,12 @@ def test_a_ratio_is_the_median_of_the_rounds_and_not_the_ratio_of_medians() -> N
 def test_a_median_below_what_was_wanted_is_told() -> None:
     page = as_markdown({"azurite": [*ROUNDS, ROUNDS[1], ROUNDS[1]]})
     assert "| bridge ÷ raw Put Block | 0.75 (0.75-0.976) | at least 0.9: not met |" in page
+
+
+def test_the_page_names_what_it_was_measured_with() -> None:
+    page = as_markdown({"azurite": ROUNDS}, ["kafka 4.1.0", "azurite 3.37.0"])
+    assert "kafka 4.1.0, azurite 3.37.0, aio-pika" in page
+    assert re.search(r"Machine: \d+ x .+, \d+ GiB, Linux", page)
 
 
 def test_what_was_not_measured_is_not_compared() -> None:
