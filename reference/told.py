@@ -63,6 +63,7 @@ OUTCOMES: Final = {
     OutcomeCode.TOO_MANY_PAYLOADS: Said(
         f"Failed: the total counts of its series are more than {PAYLOADS_MAX} together."
     ),
+    OutcomeCode.TOO_MANY_OPEN: Said("Failed: it began when `BRH_OPEN_MAX` transactions of its partition were open."),
     OutcomeCode.COMPLETION_TIMEOUT: Said(
         "Failed: outcome and notification could not be delivered within `completing_max`."
     ),

@@ -28,6 +28,8 @@ from streams.settings import TrackerSettings
 from streams.topics import Topics
 from tables import receipts, rules
 from tables.deadlines import lapsed
+from tables.decisions import Expired
+from tables.limits import too_many_open
 from tables.policies import DEFAULTS, Policies
 from tables.projection import closed_view, view
 from tables.transaction import FINAL, Transaction
@@ -123,10 +125,15 @@ class Assembler:
         opened = before or rules.opened(event.transaction, record.at, self._policies)
         after = opened
         written: set[str] = set()
-        for place, fact in enumerate(facts_of(event)):
+        facts = facts_of(event)
+        for place, fact in enumerate(facts):
             after = self._take(owned, after, fact, record, place, written)
         if before is None and after == opened:
             return  # nothing was said: not worth a row of its own
+        open_max = self._settings.open_max
+        if before is None and after.verdict is None and len(owned.transactions) >= open_max:
+            crowded = Expired("Failed", too_many_open(open_max, record.at))
+            after = self._take(owned, after, crowded, record, len(facts), written)
         owned.recent.heard(event, before, after, record)
         if isinstance(event, events.Command):
             owned.asked.forget(after.id)

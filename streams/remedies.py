@@ -21,6 +21,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "early-limit": "Have the producer send the header first, or raise the limits of the type in the types file.",
     "too-many-series": "Split the result into several transactions.",
     "too-many-payloads": "Send larger payloads, or split the result into several transactions.",
+    "too-many-open": "Find out who begins so many (`brh list`), then send the result under another transaction id.",
     "completion-timeout": "Mend storage or broker, then send the result under another transaction id.",
     "overdue": _RETRY,
     "blocks-missing": "Staged blocks have gone from storage: `brh send {id} --only-missing` sends them again.",

@@ -36,5 +36,11 @@ def too_many_payloads(transaction: Transaction, now: datetime) -> Problem | None
     return _problem(OutcomeCode.TOO_MANY_PAYLOADS, "A transaction has too many payloads", detail, now)
 
 
+def too_many_open(limit: int, now: datetime) -> Problem:
+    """One more transaction has begun than may be open in its partition."""
+    detail = f"{limit} transactions of its partition are open, which is as many as may be."
+    return _problem(OutcomeCode.TOO_MANY_OPEN, "Too many transactions are open", detail, now)
+
+
 def _problem(code: OutcomeCode, title: str, detail: str, now: datetime) -> Problem:
     return Problem(code=code, title=title, detail=detail, stage="await", occurred_at=rfc3339(now))

@@ -41,6 +41,7 @@ class OutcomeCode(StrEnum):
     EARLY_LIMIT = "early-limit"
     TOO_MANY_SERIES = "too-many-series"
     TOO_MANY_PAYLOADS = "too-many-payloads"
+    TOO_MANY_OPEN = "too-many-open"
     COMPLETION_TIMEOUT = "completion-timeout"
     NO_HEADER = "no-header"
     TIMEOUT = "timeout"

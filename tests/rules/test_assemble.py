@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from playbook import START, T1, core, crc64, delivered, header, not_taken, payload, refused, run, seconds
 from tracker import MINE, OTHERS, PARTITIONS, Tracker, WriteOnce, sending
 
@@ -360,6 +361,35 @@ def test_an_event_that_tells_nothing_opens_no_transaction(tracker: Tracker, even
 
 
 # --- the readable row
+
+
+def test_one_transaction_more_than_may_be_open_fails_and_the_others_go_on(tracker: Tracker) -> None:
+    names = [name for number in range(999) if Topics("brh", PARTITIONS).partition_of(name := f"X{number}") == MINE]
+    first, second, third, complete = names[:4]
+    tracker.open_max = 2
+    tracker.start()
+    for name in (first, second, third):
+        tracker.tell(replace(header(a=1), transaction=name))
+    tracker.tell(replace(header(a=0), transaction=complete))
+    assert {name: each.state for name, each in tracker.index().items()} == {
+        first: State.AWAITING_RESULTS,
+        second: State.AWAITING_RESULTS,
+        third: State.SENDING_COMPLETION,
+        complete: State.SENDING_COMPLETION,
+    }
+    failed = tracker.index()[third]
+    assert failed.verdict is not None
+    assert (failed.verdict.outcome, failed.problem and failed.problem.code) == ("Failed", "too-many-open")
+    completed = tracker.index()[complete].verdict
+    assert completed is not None
+    assert completed.outcome == "Completed", "it takes no room"
+    before = dict(tracker.index())
+    tracker.open_max = 1
+    tracker.start()
+    tracker.tick()
+    assert {name: each.state for name, each in tracker.index().items()} == {n: each.state for n, each in before.items()}
+    tracker.tell(PayloadsStaged(first, (payload("a", 1, of=1),), START))
+    assert tracker.index()[first].state is State.SENDING_COMPLETION, "who is open already goes on"
 
 
 def test_the_row_is_written_at_once_on_changes_of_state_and_otherwise_once_an_interval(tracker: Tracker) -> None:

@@ -77,6 +77,7 @@ class Tracker:
         self.shown = Written()
         self.owned = {MINE}
         self.policies = Policies()
+        self.open_max = 1_000
         self.waiting: list[Record] = []
         """Records that nobody has read, because no tracker runs."""
         self.start()
@@ -89,6 +90,7 @@ class Tracker:
             row_interval_s=1,
             bridge_silence_s=SILENCE_S,
             dedupe_retention_s=RETENTION_S,
+            open_max=self.open_max,
         )
         self.outbox = Outbox()
         self.assembler = Assembler(self.rows, self.shown, self.outbox, lambda: self.owned, settings, self.policies)

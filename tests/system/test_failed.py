@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -36,6 +38,20 @@ async def test_a_conflict_fails_the_transaction_and_nothing_but_records_is_left(
         assert {each.name for each in await below(blobs, txn)} <= set(records)
         world.wait_state(txn, ["Failed"])
         assert [each.name for each in await below(blobs, txn)] == records
+
+
+async def test_a_transaction_for_which_there_is_no_room_fails_and_is_told(make_world: Callable[..., World]) -> None:
+    world = await asyncio.to_thread(make_world, env={"BRH_OPEN_MAX": "1"})
+    names = [name for number in range(99) if world.topics.partition_of(name := f"crowd-{number}") == 0]
+    async with listening(world, "transaction.failed.#") as heard:
+        await publish_header(world, names[0], {"series": [{"type": "a", "totalCount": 1}]})
+        await asyncio.to_thread(world.wait_state, names[0], ["AwaitingResults"])
+        await publish_header(world, names[1], {"series": [{"type": "a", "totalCount": 1}]})
+        (message,) = await heard.wait(names[1], timeout_s=60)
+        assert json.loads(message.body)["data"]["problem"]["code"] == "too-many-open"
+        chunks = Chunks(names[0], [10])
+        await publish_payloads(world, names[0], {"a": chunks}, [1])
+        await asyncio.to_thread(world.wait_state, names[0], ["Completed"])
 
 
 async def test_more_than_a_transaction_may_have_fails_it_and_nothing_but_records_is_left(world: World) -> None:
