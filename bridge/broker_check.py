@@ -27,7 +27,8 @@ _REMEDY: Final = "set tcp_listen_options.send_timeout = 600000 in rabbitmq.conf,
 async def check_broker(management_url: SecretStr | None) -> None:
     """Log what does not suit; a broker that cannot be asked stops nobody."""
     if management_url is None:
-        _log.info("broker's limits are not checked", remedy="set BRH_RABBITMQ_MANAGEMENT_URL")
+        # Nobody else looks: what is wrong there shows as lost connections, and only with payloads that are large.
+        _log.warning("broker's limits are not checked", remedy="set BRH_RABBITMQ_MANAGEMENT_URL, or ask `brh doctor`")
         return
     url = URL(management_url.get_secret_value())
     identity = {"Authorization": aiohttp.encode_basic_auth(url.user or "guest", url.password or "guest")}

@@ -87,7 +87,8 @@ def test_a_process_starts_with_its_settings_and_secrets(
     (secrets,) = [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each]
     for name in asked_for(secrets):
         assert f"BRH_{name.removeprefix('brh_').upper()}" in known
-        secret = f"amqps://brh-{role}:s3cret@rabbitmq.example/brh" if name.endswith("_url") else "s3cret"
+        scheme = "https" if "management" in name else "amqps"
+        secret = f"{scheme}://brh-{role}:s3cret@rabbitmq.example/brh" if name.endswith("_url") else "s3cret"
         (tmp_path / name).write_text(secret)
     monkeypatch.setitem(SETTINGS[role].model_config, "secrets_dir", tmp_path)
     assert load(SETTINGS[role]).model_dump()["profile"] == "production"

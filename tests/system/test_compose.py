@@ -35,6 +35,7 @@ BIN = Path(sys.executable).parent
 ELSEWHERE = frozenset(
     {
         "BRH_AMQP_URL",
+        "BRH_RABBITMQ_MANAGEMENT_URL",
         "BRH_KAFKA_BOOTSTRAP",
         "BRH_BLOB_CONNECTION_STRING",
         "BRH_API_URL",
