@@ -140,7 +140,7 @@ class LogSettings(BaseGroup):
 class TracingSettings(BaseGroup):
     """OpenTelemetry."""
 
-    otlp_endpoint: str = Field("", pattern=r"^(https?://[!-~]+)?$")
+    otel_endpoint: str = Field("", pattern=r"^(https?://[!-~]+)?$")
     """Base URL of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`. Empty: nothing is traced."""
     trace_share: float = Field(0.1, ge=0, le=1)
     """Share of the transactions that are traced, of those whose producers send no `traceparent`: that says it for

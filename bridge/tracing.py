@@ -1,4 +1,4 @@
-"""Traces of what is done for a transaction, where `BRH_OTLP_ENDPOINT` names a collector; elsewhere they cost nothing.
+"""Traces of what is done for a transaction, where `BRH_OTEL_ENDPOINT` names a collector; elsewhere they cost nothing.
 
 Messages and records carry between processes where in the W3C trace context (`Trace`) they come from. What a producer
 says in `traceparent` is followed, its decision to sample included. A transaction of which no producer says anything has
@@ -74,10 +74,10 @@ Notes: TypeAlias = Mapping[Note, str | int]
 
 def start(settings: TracingSettings, service: str, instance: str) -> None:
     """Begin to trace, if there is a collector. `service` and `instance` name the process."""
-    if settings.otlp_endpoint:
+    if settings.otel_endpoint:
         from bridge.spans import Spans  # 10 MiB that nobody else needs
 
-        _Process.spans = Spans(settings.otlp_endpoint, settings.trace_share, service, instance)
+        _Process.spans = Spans(settings.otel_endpoint, settings.trace_share, service, instance)
 
 
 def stop() -> None:

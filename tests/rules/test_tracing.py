@@ -48,11 +48,11 @@ def traced(collector: Collector) -> Iterator[Callable[[], dict[str, SpanSeen]]]:
 
 
 def start(url: str, share: float = 1) -> None:
-    tracing.start(TracingSettings(otlp_endpoint=url, trace_share=share), "brh-test", "one")
+    tracing.start(TracingSettings(otel_endpoint=url, trace_share=share), "brh-test", "one")
 
 
 def test_without_a_collector_nothing_is_traced_and_nothing_imported() -> None:
-    tracing.start(TracingSettings(otlp_endpoint=""), "brh-test", "one")
+    tracing.start(TracingSettings(otel_endpoint=""), "brh-test", "one")
     with tracing.span(Step.STAGE, SAMPLED, {}):
         tracing.say({Note.CODE: "x"})
         tracing.link([SAMPLED])

@@ -54,7 +54,7 @@ def told_of(collector: Collector, trace: str) -> dict[str, list[SpanSeen]]:
 
 async def test_from_the_producer_to_the_notification(make_world: Callable[..., World], tmp_path: Path) -> None:
     with Collector() as collector:
-        world = await asyncio.to_thread(make_world, env={"BRH_OTLP_ENDPOINT": collector.url, "BRH_TRACE_SHARE": "0"})
+        world = await asyncio.to_thread(make_world, env={"BRH_OTEL_ENDPOINT": collector.url, "BRH_TRACE_SHARE": "0"})
         txn, trace = f"traced-{uuid4().hex[:8]}", uuid4().hex
         chunks = Chunks(txn, [SMALL_PAYLOAD_BYTES, 10, 20, 30])
         await send(world, txn, chunks, traceparent(trace))
@@ -111,7 +111,7 @@ def test_a_command_is_in_the_trace_of_its_request_and_otherwise_in_that_of_its_t
     make_world: Callable[..., World],
 ) -> None:
     with Collector() as collector:
-        world = make_world(env={"BRH_OTLP_ENDPOINT": collector.url, "BRH_TRACE_SHARE": "1"})
+        world = make_world(env={"BRH_OTEL_ENDPOINT": collector.url, "BRH_TRACE_SHARE": "1"})
         txn, trace = f"commanded-{uuid4().hex[:8]}", uuid4().hex
         asyncio.run(publish_messages(world, [("header.default", header_message(txn, {"series": [{"type": "s"}]}))]))
         world.wait_state(txn, ["AwaitingResults"])
@@ -140,7 +140,7 @@ def extend(world: World, txn: str, headers: dict[str, str]) -> None:
 
 
 async def test_a_collector_that_is_not_there_is_in_nobodys_way(make_world: Callable[..., World]) -> None:
-    env = {"BRH_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "BRH_TRACE_SHARE": "1"}
+    env = {"BRH_OTEL_ENDPOINT": f"http://127.0.0.1:{free_port()}", "BRH_TRACE_SHARE": "1"}
     world = await asyncio.to_thread(make_world, env=env)
     txn = f"alone-{uuid4().hex[:8]}"
     chunks = Chunks(txn, [10, 20])
