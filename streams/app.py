@@ -49,6 +49,7 @@ app = HardenedApp(
     topics.tracker_group,
     # Faust writes text keys as JSON.
     row_partition=lambda key: topics.partition_of(transaction_of(msgspec.json.decode(key, type=str))),
+    partitions=topics.of_tracker,
     fenced={topics.deliveries},  # what it asks of an effect is judged from rows that only an owner has
     store=settings.store,
     **worker_options(settings, topics.tracker_group, settings.api_bind, settings.api_url, process="tracker"),

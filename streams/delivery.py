@@ -43,6 +43,7 @@ app = HardenedApp(
     topics.delivery_group,
     # A rebalance need not wait for deliveries in hand: whoever gets the partition finds out what is done already.
     stream_wait_empty=False,
+    partitions={topics.deliveries: topics.partitions, topics.events: topics.partitions},
     **worker_options(settings, topics.delivery_group, settings.delivery_bind, process="delivery"),
 )
 deliveries_topic = raw_topic(app, topics.deliveries, settings.partitions)

@@ -99,9 +99,9 @@ class TrackerSettings(WorkerSettings, WatermarkSettings, BlobSettings, ApiSettin
     row_interval_s: float = Field(1, ge=0, le=60)
     """How often the readable row of a transaction is written while payloads arrive; changes of state at once."""
     open_max: int = Field(20_000, ge=1, le=1_000_000)
-    """Open transactions of one partition. One that begins beyond it is Failed (`too-many-open`) unless it is complete at
-    once: a producer that begins transactions without end would take the tracker's memory, a few KiB for each, from all
-    others."""
+    """Open transactions of one partition. One that begins beyond it is Failed (`too-many-open`), unless it is complete
+    at once: a producer that begins transactions without end would take the tracker's memory, a few KiB for each, from
+    all others."""
     types_file: Path | None = None
     """TOML with the limits of each transaction type; see `streams.types_file`. None: the defaults for all."""
     dedupe_retention_s: float = Field(14 * 86_400, ge=1, le=366 * 86_400)

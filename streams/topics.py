@@ -74,6 +74,12 @@ class Topics(msgspec.Struct, frozen=True):
             TopicSpec(f"{self.tracker_group}-transactions-changelog", self.partitions, changelog),
         )
 
+    @property
+    def of_tracker(self) -> dict[str, int]:
+        """The topics that decide who owns a transaction, with the number of partitions that all of them must have."""
+        changelogs = {each.name for each in self.specs() if each.config["cleanup.policy"] == "compact"}
+        return dict.fromkeys([self.events, self.deliveries, *sorted(changelogs)], self.partitions)
+
     def partition_of(self, transaction_id: str) -> int:
         """The partition that a transaction belongs to, as every Kafka client's default partitioner says."""
         hashed: int = murmur2(transaction_id.encode())

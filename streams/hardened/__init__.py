@@ -28,14 +28,23 @@ progress        Stock Faust falls silent in many ways and looks healthy. Here a 
                 something waits for it ends itself.
 recovery        Stock Faust waits for ever for the last offsets of a changelog when they hold no record, but the marker
                 of a transaction. Here the log is asked, and the recovery goes on.
-start           Stock Faust ends when Kafka cannot be reached. Here it waits.
+start           Stock Faust ends when Kafka cannot be reached. Here it waits. It takes part whatever topics there are;
+                here it ends when one has another number of partitions than was said, and waits for one that is missing.
 
 Every end is `os._exit`: no clean-up code runs, so nothing is committed on the way out. A supervisor starts the process
 again.
 """
 
 from streams.hardened.app import HardenedApp, drop_ghosts
-from streams.hardened.ends import EXIT_AGENT, EXIT_FENCE, EXIT_FROZEN, EXIT_SEND, EXIT_STALLED, end_process
+from streams.hardened.ends import (
+    EXIT_AGENT,
+    EXIT_FENCE,
+    EXIT_FROZEN,
+    EXIT_SEND,
+    EXIT_STALLED,
+    EXIT_TOPICS,
+    end_process,
+)
 from streams.hardened.lag import lags
 from streams.hardened.limits import Limits
 from streams.hardened.standing import standing
@@ -46,6 +55,7 @@ __all__ = [
     "EXIT_FROZEN",
     "EXIT_SEND",
     "EXIT_STALLED",
+    "EXIT_TOPICS",
     "HardenedApp",
     "Limits",
     "drop_ghosts",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import faust
@@ -45,12 +46,14 @@ class HardenedApp(faust.App):
         *args: Any,
         row_partition: Callable[[bytes], int] | None = None,
         fenced: Set[str] = frozenset(),
+        partitions: Mapping[str, int] = MappingProxyType({}),
         limits: Limits = DEFAULTS,
         **kwargs: Any,
     ) -> None:
         """`row_partition` tells the partition of a table row from its key, where that is not the key's own hash.
 
-        `fenced` are the topics that only an owner of partitions may write to, besides the changelogs.
+        `fenced` are the topics that only an owner of partitions may write to, besides the changelogs. `partitions` says
+        how many those topics must have that it works with.
         """
         super().__init__(*args, **kwargs)
         self._fence = Fence(
@@ -58,6 +61,7 @@ class HardenedApp(faust.App):
         )
         self._watchdog = Watchdog(self, self._fence, limits, self._outside)
         self._row_partition = row_partition
+        self._partitions = partitions
         self._outstanding = Outstanding()
         self.on_rebalance_complete.connect(self._hold_flow)
         if self.conf.producer_threaded or self.in_transaction:
@@ -70,7 +74,7 @@ class HardenedApp(faust.App):
         for code, times in remember_ends(Path(self.conf.datadir) / ENDS_FILE).items():
             metrics.ENDED.labels(str(code)).inc(times)
         self._fence.watch_clock()
-        await self._watchdog.kafka()
+        await self._watchdog.kafka(self._partitions)
         self._watchdog.start()
 
     def _outside(self) -> AbstractAsyncContextManager[Outside]:

@@ -23,6 +23,13 @@ class Outside:
         self._admin = admin
         self._reader = reader
 
+    async def partition_counts(self, topics: Collection[str]) -> dict[str, int]:
+        """How many partitions each of these topics has; those are left out that are not there, or not to be seen."""
+        if not topics:
+            return {}
+        found = await self._admin.describe_topics(list(topics))
+        return {each["topic"]: len(each["partitions"]) for each in found if not each["error_code"]}
+
     async def offsets(self, partitions: Collection[TP]) -> dict[TP, tuple[int, int]]:
         """For each partition the committed offset, or the beginning where there is none, and the end."""
         if not partitions:

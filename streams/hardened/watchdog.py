@@ -17,7 +17,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
 from streams.hardened import progress
-from streams.hardened.ends import EXIT_STALLED, end_process
+from streams.hardened.ends import EXIT_STALLED, EXIT_TOPICS, end_process
 from streams.hardened.fence import Fence
 from streams.hardened.limits import Limits
 from streams.hardened.outside import Outside
@@ -69,18 +69,30 @@ class Watchdog:
         self._awaited: dict[TP, tuple[int, int, int]] = {}
         """What the recovery of a partition waits for: behind which offset, up to which, and the first record there."""
 
-    async def kafka(self) -> None:
-        """Wait for Kafka to answer. A start without it would fail at once, and a supervisor's patience is short."""
+    async def kafka(self, partitions: Mapping[str, int]) -> None:
+        """Wait for Kafka to answer and for these topics, which must have so many partitions.
+
+        A start without them would fail at once, and a supervisor's patience is short. With another number of partitions
+        facts would count as misplaced, and be put aside.
+        """
         began_s = time.monotonic()
         while True:
             try:
-                async with self._outside():
-                    return
+                async with self._outside() as outside:
+                    found = await outside.partition_counts(partitions)
             except (KafkaError, OSError) as error:
-                waited_s = time.monotonic() - began_s
-                if waited_s > self._limits.stall_s:
-                    end_process(EXIT_STALLED, f"Kafka has not answered for {waited_s:.0f} s: {error!r}")
-                log.warning("waits for Kafka: %r", error)
+                lacks, what = "Kafka has not answered", repr(error)
+            else:
+                if wrong := {topic: count for topic, count in found.items() if count != partitions[topic]}:
+                    said = [f"{topic} has {count} and not {partitions[topic]}" for topic, count in wrong.items()]
+                    end_process(EXIT_TOPICS, f"partitions are not as BRH_PARTITIONS says: {', '.join(said)}")
+                if partitions.keys() <= found.keys():
+                    return
+                lacks = "topics that `brh setup` creates were not there"
+                what = ", ".join(sorted(partitions.keys() - found.keys()))
+            if (waited_s := time.monotonic() - began_s) > self._limits.stall_s:
+                end_process(EXIT_STALLED, f"{lacks} for {waited_s:.0f} s: {what}")
+            log.warning("waits for Kafka: %s: %s", lacks, what)
             await asyncio.sleep(_RETRY_S)
 
     def start(self) -> None:

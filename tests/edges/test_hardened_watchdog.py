@@ -12,7 +12,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from faust.types.tuples import TP
 
-from streams.hardened import EXIT_STALLED, Limits, watchdog
+from streams.hardened import EXIT_STALLED, EXIT_TOPICS, Limits, watchdog
 from streams.hardened.watchdog import Watchdog
 
 EVENTS = TP("events", 0)
@@ -91,7 +91,7 @@ class Play:
 
     @staticmethod
     def _end(code: int, why: str, error: BaseException | None = None) -> None:
-        assert code == EXIT_STALLED
+        assert code in {EXIT_STALLED, EXIT_TOPICS}
         raise Ended(why)
 
     async def look(self, times: int = 1, *, beat: bool = True) -> None:
@@ -200,10 +200,19 @@ async def test_a_start_waits_for_kafka_and_not_for_ever(play: Play, monkeypatch:
         play.now_s += 10
         if play.now_s < answers_s:
             raise KafkaConnectionError
-        yield None
+        yield SimpleNamespace(partition_counts=counted)
 
+    async def counted(topics: Collection[str]) -> dict[str, int]:
+        return {topic: there[topic] for topic in topics if topic in there}
+
+    there = {"events": 4, "rows": 4, "others": 9}
     watch = Watchdog(play.app, play.fence, Limits(stall_s=60), late)
-    await watch.kafka()
+    await watch.kafka({"events": 4, "rows": 4})
     answers_s = play.now_s + 500
     with pytest.raises(Ended, match="Kafka has not answered for 70 s"):
-        await watch.kafka()
+        await watch.kafka({"events": 4})
+    answers_s = play.now_s
+    with pytest.raises(Ended, match="rows has 4 and not 5"):
+        await watch.kafka({"events": 4, "rows": 5})
+    with pytest.raises(Ended, match="were not there for 70 s: effects"):
+        await watch.kafka({"events": 4, "effects": 4})

@@ -146,6 +146,25 @@ async def test_from_one_worker_to_three_and_back(make_world: Callable[..., World
         await assert_all_completed_once(world, sent, heard)
 
 
+REFUSALS = {
+    "setup": ((sys.executable, "-c", "from streams.cli import main; main()", "setup"), "fixed for life"),
+    "bridge": ((sys.executable, "-m", "bridge"), f"has {PARTITIONS}"),
+    "tracker": ((sys.executable, "-m", "faust", "-A", "streams.app", "worker"), f"has {PARTITIONS} and not 9"),
+    "delivery": ((sys.executable, "-m", "faust", "-A", "streams.delivery", "worker"), f"has {PARTITIONS} and not 9"),
+}
+
+
+def test_nobody_works_with_another_number_of_partitions_than_there_are(make_world: Callable[..., World]) -> None:
+    """A tracker would take the facts of others for misplaced, and put them aside."""
+    world = make_world()
+    world.end_processes()
+    env = {**os.environ, **world.env, "BRH_PARTITIONS": "9"}
+    for name, (command, said) in REFUSALS.items():
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode != 0, name
+        assert said in ended.stdout + ended.stderr, name
+
+
 async def test_another_number_of_partitions_is_another_namespace(make_world: Callable[..., World]) -> None:
     """As docs/how-to/scale-out.md says: what was open goes on, and of what was decided nobody is told again."""
     world = await asyncio.to_thread(make_world)
