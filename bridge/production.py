@@ -36,11 +36,11 @@ def wrong_kafka(protocol: str, bootstrap: str, replication_factor: int) -> Itera
         yield "BRH_REPLICATION_FACTOR: must be at least 2 in production"
 
 
-def wrong_token_url(url: str | None) -> Iterator[str]:
-    """An endpoint that is told our secret in plaintext."""
+def wrong_endpoint(variable: str, url: str | None) -> Iterator[str]:
+    """An endpoint beyond this machine that is told something in plaintext: a secret, or what goes on here."""
     parts = urlsplit(url or "https:")
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        yield "BRH_KAFKA_SECURITY_TOKEN_URL: must begin with https:// in production"
+        yield f"{variable}: must begin with https:// in production"
 
 
 def wrong_storage(connection_string: str | None, account_url: str | None) -> Iterator[str]:

@@ -147,6 +147,8 @@ class Bridge(Service):
         for lanes in self._lanes:
             hands = [lane.in_hand() for lane in lanes.open]
             metrics.LANES_OPEN.labels(lanes.queue).set(len(hands))
+            if not hands:  # nobody asks how many there are
+                metrics.QUEUE_MESSAGES.remove(lanes.queue)
             metrics.UNSETTLED.labels(lanes.queue).set(sum(count for count, _ in hands))
             metrics.UNSETTLED_SECONDS.labels(lanes.queue).set(max((age_s for _, age_s in hands), default=0.0))
 

@@ -18,7 +18,7 @@ from yarl import URL
 
 from bridge.binds import Bind
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
-from bridge.production import wrong_kafka, wrong_storage, wrong_token_url, wrong_url
+from bridge.production import wrong_endpoint, wrong_kafka, wrong_storage, wrong_url
 
 OAUTH: Final = "OAUTHBEARER"
 """The mechanism of SASL that takes tokens."""
@@ -209,7 +209,9 @@ def _unfit(settings: BaseSettings) -> Iterator[str]:
             yield from wrong_url("BRH_RABBITMQ_MANAGEMENT_URL", management.get_secret_value(), "https")
     if isinstance(settings, KafkaSettings):
         yield from wrong_kafka(settings.kafka_security_protocol, settings.kafka_bootstrap, settings.replication_factor)
-        yield from wrong_token_url(settings.kafka_security_token_url)
+        yield from wrong_endpoint("BRH_KAFKA_SECURITY_TOKEN_URL", settings.kafka_security_token_url)
+    if isinstance(settings, TracingSettings):
+        yield from wrong_endpoint("BRH_OTEL_ENDPOINT", settings.otlp_endpoint)
     if isinstance(settings, BlobSettings):
         key = settings.blob_connection_string
         yield from wrong_storage(key.get_secret_value() if key else None, settings.blob_account_url)

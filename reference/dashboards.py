@@ -222,7 +222,7 @@ _TYPE_VARIABLE: Final = {
     "label": "transaction type",
     "type": "query",
     "datasource": _DATASOURCE,
-    "query": {"query": "label_values(brh_outcomes_total, transaction_type)", "refId": "type"},
+    "query": {"query": "label_values(brh_transactions_open, transaction_type)", "refId": "type"},
     "refresh": 2,
     "sort": 1,
 }

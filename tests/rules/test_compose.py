@@ -15,6 +15,7 @@ import yaml
 from jsonschema import Draft7Validator, ValidationError
 from pydantic_settings import BaseSettings
 
+from bridge.service import DRAIN_MAX_S
 from bridge.settings import BridgeSettings
 from streams.cli import COMMANDS
 from streams.settings import ClientSettings, DeliverySettings, TrackerSettings
@@ -164,6 +165,11 @@ def test_what_grafana_shows_is_there() -> None:
     (provider,) = yaml.safe_load((folder / "dashboards/dashboards.yml").read_text())["providers"]
     assert f"./ops/grafana:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
     assert "./ops/grafana/provisioning:/etc/grafana/provisioning:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_a_container_may_end_in_its_own_time() -> None:
+    for name, service in OURS.items():
+        assert float(service["stop_grace_period"].removesuffix("s")) > DRAIN_MAX_S, name
 
 
 def test_our_containers_write_only_where_they_keep_something() -> None:
