@@ -49,7 +49,7 @@ _SERVICES: Final = {"rabbitmq": "rabbitmq", "kafka": "kafka", "azurite": "storag
 def main(rounds: int, fresh: bool, only: tuple[str, ...], sides: tuple[str, ...]) -> None:
     """Measure every scenario side by side, and write docs/performance.md."""
     if only or sides:
-        tried = [_round(number, only or tuple(SCENARIOS), sides) for number in range(rounds)]
+        tried = [_round(number, only or tuple(SCENARIOS), sides)["measured"] for number in range(rounds)]
         for name in tried[0]:
             click.echo(as_text(name, [each[name] for each in tried]))
         return
@@ -63,23 +63,20 @@ def main(rounds: int, fresh: bool, only: tuple[str, ...], sides: tuple[str, ...]
 
 def _write_page() -> None:
     rounds = kept.kept()
-    measured = {name: [each[name] for each in rounds] for name in SCENARIOS}
-    PAGE.write_text(as_markdown(measured, _services()))
+    measured = {name: [each["measured"][name] for each in rounds] for name in SCENARIOS}
+    PAGE.write_text(as_markdown(measured, rounds[-1]["services"]))
     click.echo(f"wrote {PAGE}: {len(rounds)} rounds")
 
 
-def _services() -> list[str]:
-    with TemporaryDirectory(prefix="brh-bench-") as folder:
-        return [f"{each.name} {each.version}" for each in Stack(Path(folder)).status()]
-
-
-def _round(number: int, names: Sequence[str], only: Sequence[str]) -> dict[str, Round]:
+def _round(number: int, names: Sequence[str], only: Sequence[str]) -> kept.Kept:
     # A stack for each round: the emulator gives space back only after twenty minutes.
     with TemporaryDirectory(prefix="brh-bench-") as folder:
         stack = Stack(Path(folder))
         stack.up()
         try:
-            return {name: _side_by_side(_machine(stack), number, name, only) for name in names}
+            services = [f"{each.name} {each.version}" for each in stack.status()]
+            measured = {name: _side_by_side(_machine(stack), number, name, only) for name in names}
+            return {"measured": measured, "services": services}
         finally:
             stack.down(wipe=True)
 

@@ -6,10 +6,10 @@ They count as long as the code that they measured is the code that is there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from benchmarks.aims import Round
 
@@ -18,17 +18,26 @@ MEASURED: Final = ("bridge", "tables", "benchmarks", "requirements")
 """Folders of which any change makes what was measured before another thing."""
 
 
-def kept() -> list[Mapping[str, Round]]:
-    """Whole rounds, in the order in which they were measured: the sides of each scenario."""
+class Kept(TypedDict):
+    """A whole round."""
+
+    measured: Mapping[str, Round]
+    """The sides of each scenario."""
+    services: Sequence[str]
+    """What it was measured with, and its versions."""
+
+
+def kept() -> list[Kept]:
+    """In the order in which they were measured."""
     file = _file()
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def keep(measured: Mapping[str, Round]) -> None:
+def keep(found: Kept) -> None:
     """Add a round."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with _file().open("a") as file:
-        file.write(json.dumps(measured) + "\n")
+        file.write(json.dumps(found) + "\n")
 
 
 def forget() -> None:
