@@ -211,7 +211,7 @@ def _unfit(settings: BaseSettings) -> Iterator[str]:
         yield from wrong_kafka(settings.kafka_security_protocol, settings.kafka_bootstrap, settings.replication_factor)
         yield from wrong_endpoint("BRH_KAFKA_SECURITY_TOKEN_URL", settings.kafka_security_token_url)
     if isinstance(settings, TracingSettings):
-        yield from wrong_endpoint("BRH_OTEL_ENDPOINT", settings.otlp_endpoint)
+        yield from wrong_endpoint("BRH_OTEL_ENDPOINT", settings.otel_endpoint)
     if isinstance(settings, BlobSettings):
         key = settings.blob_connection_string
         yield from wrong_storage(key.get_secret_value() if key else None, settings.blob_account_url)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 NAMED = re.compile(r"`((?:bridge|tables|streams|tests|ops|docs|scripts|benchmarks|examples|reference)/[\w./*-]*)`")
 NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-TEST = re.compile(r"^(async )?def test_", re.MULTILINE)
+TEST = re.compile(r"^(async )?def test_|^Test\w+ = ", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 LINKED = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
