@@ -222,7 +222,11 @@ _TYPE_VARIABLE: Final = {
     "label": "transaction type",
     "type": "query",
     "datasource": _DATASOURCE,
-    "query": {"query": "label_values(brh_transactions_open, transaction_type)", "refId": "type"},
+    # Also those of which nothing was ever told, and those of which none is open.
+    "query": {
+        "query": 'label_values({__name__=~"brh_transactions_open|brh_outcomes_total"}, transaction_type)',
+        "refId": "type",
+    },
     "refresh": 2,
     "sort": 1,
 }
