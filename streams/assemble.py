@@ -22,13 +22,12 @@ from bridge.quoting import quoted
 from streams.counted import count_late
 from streams.outbox import Outbox
 from streams.partition import Partition
-from streams.record import MESSAGES, Record, facts_of
+from streams.record import ANSWERS, BESIDE, MESSAGES, Record, facts_of
 from streams.recovery import closed, closed_until, recover
 from streams.settings import TrackerSettings
 from streams.topics import Topics
 from tables import receipts, rules
 from tables.deadlines import lapsed
-from tables.decisions import Expired
 from tables.limits import too_many_open
 from tables.policies import DEFAULTS, Policies
 from tables.projection import closed_view, view
@@ -39,11 +38,6 @@ DECISIONS_MAX: Final = 8
 """Of one transaction at one moment: each of them postpones what comes next, so more would be a mistake of ours."""
 LEFTOVER_ROWS_MAX: Final = 2_000
 """Rows of closed transactions that one tick of a partition drops: a large one has a million, and each is a record."""
-
-_ANSWERS: Final = (events.DeliveryRefused, events.Told, events.Command)
-"""Facts that somebody here has waited for."""
-_BESIDE: Final = (*_ANSWERS, events.MessageRefused)
-"""Facts that mean something only for a transaction of which something else is known."""
 
 
 class Assembler:
@@ -112,7 +106,7 @@ class Assembler:
             self._outbox.park(record, f"a row of transaction {event.transaction} cannot be read: {why}")
         elif event.transaction not in owned.closed:
             # Answers are waited for by the broker's own clock.
-            self._facts(owned, event, record if isinstance(event, _ANSWERS) else owned.dated(record))
+            self._facts(owned, event, record if isinstance(event, ANSWERS) else owned.dated(record))
         elif isinstance(event, Delivered):
             self._mend(event.transaction)
         else:
@@ -120,7 +114,7 @@ class Assembler:
 
     def _facts(self, owned: Partition, event: events.TransactionEvent, record: Record) -> None:
         before = owned.transactions.get(event.transaction)
-        if before is None and isinstance(event, _BESIDE):
+        if before is None and isinstance(event, BESIDE):
             return  # of a transaction that was forgotten, or never was: nothing may come into being by it
         opened = before or rules.opened(event.transaction, record.at, self._policies)
         after = opened
@@ -132,8 +126,7 @@ class Assembler:
             return  # nothing was said: not worth a row of its own
         open_max = self._settings.open_max
         if before is None and after.verdict is None and len(owned.transactions) >= open_max:
-            crowded = Expired("Failed", too_many_open(open_max, record.at))
-            after = self._take(owned, after, crowded, record, len(facts), written)
+            after = self._take(owned, after, too_many_open(open_max, record.at), record, len(facts), written)
         owned.recent.heard(event, before, after, record)
         if isinstance(event, events.Command):
             owned.asked.forget(after.id)

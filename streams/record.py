@@ -14,6 +14,10 @@ from tables import rules
 
 MESSAGES: Final = (events.HeaderReceived, events.Staged)
 """Facts that tell of messages of producers."""
+ANSWERS: Final = (events.DeliveryRefused, events.Told, events.Command)
+"""Facts that somebody here has waited for."""
+BESIDE: Final = (*ANSWERS, events.MessageRefused)
+"""Facts that mean something only for a transaction of which something else is known."""
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import Final
 
 from bridge.contract.inbound import SERIES_MAX
 from bridge.contract.outbound import OutcomeCode, Problem, rfc3339
+from tables.decisions import Expired
 from tables.transaction import Transaction
 
 PAYLOADS_MAX: Final = 5_000_000
@@ -36,10 +37,10 @@ def too_many_payloads(transaction: Transaction, now: datetime) -> Problem | None
     return _problem(OutcomeCode.TOO_MANY_PAYLOADS, "A transaction has too many payloads", detail, now)
 
 
-def too_many_open(limit: int, now: datetime) -> Problem:
+def too_many_open(limit: int, now: datetime) -> Expired:
     """One more transaction has begun than may be open in its partition."""
     detail = f"{limit} transactions of its partition are open, which is as many as may be."
-    return _problem(OutcomeCode.TOO_MANY_OPEN, "Too many transactions are open", detail, now)
+    return Expired("Failed", _problem(OutcomeCode.TOO_MANY_OPEN, "Too many transactions are open", detail, now))
 
 
 def _problem(code: OutcomeCode, title: str, detail: str, now: datetime) -> Problem:

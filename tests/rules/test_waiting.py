@@ -371,7 +371,7 @@ CODES: dict[str, tuple[str, Callable[[Playbook], Playbook]]] = {
         lambda book: [book >> payload(f"s{n}", 1, of=1) for n in range(SERIES_MAX + 1)][-1],
     ),
     "too-many-payloads": ("Failed", lambda book: book >> header(**dict.fromkeys("abcdef", TOTAL_COUNT_MAX))),
-    "too-many-open": ("Failed", lambda book: book >> header(a=2) >> Expired("Failed", too_many_open(7, START))),
+    "too-many-open": ("Failed", lambda book: book >> header(a=2) >> too_many_open(7, START)),
     "completion-timeout": ("Failed", lambda book: book >> header(a=0) >> passes(days=1)),
     "no-header": ("Abandoned", lambda book: book >> payload("a", 1, of=2) >> passes(minutes=10)),
     "timeout": ("Abandoned", lambda book: book >> header(a=2) >> passes(days=1)),
