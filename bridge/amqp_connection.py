@@ -62,8 +62,11 @@ class AmqpConnection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._why: LaneClosed | None = None
         self._gone = asyncio.Event()
-        self.frame_max = FRAME_MAX_BYTES
-        """Bytes of the largest frame, as negotiated."""
+
+    @property
+    def frame_max(self) -> int:
+        """Bytes of the largest frame, as negotiated: for both directions."""
+        return self._reader.frame_max
 
     @property
     def properties(self) -> bytes:
@@ -96,7 +99,7 @@ class AmqpConnection(asyncio.BufferedProtocol):
             commands.Connection.StartOk(properties, address.mechanism, secret, "en_US"), commands.Connection.Tune, 0
         )
         beat_s = min(tune.heartbeat or address.heartbeat_s, address.heartbeat_s)
-        self.frame_max = min(tune.frame_max or FRAME_MAX_BYTES, FRAME_MAX_BYTES)
+        self._reader.frame_max = min(tune.frame_max or FRAME_MAX_BYTES, FRAME_MAX_BYTES)
         self.send(commands.Connection.TuneOk(tune.channel_max, self.frame_max, beat_s), channel=0)
         await self.ask(commands.Connection.Open(address.vhost), commands.Connection.OpenOk, 0)
         if beat_s:

@@ -103,6 +103,8 @@ class FrameReader:
         self._frame_left = 0
         self._end_due = False
         self._direct: memoryview | None = None
+        self.frame_max = FRAME_MAX_BYTES
+        """Bytes of the largest frame, prefix and end included, as negotiated; not more than `FRAME_MAX_BYTES`."""
         self.starved = False
         """A body has no room: nothing must be received until `proceed` has changed that."""
         self.finished = False
@@ -164,8 +166,10 @@ class FrameReader:
     def _frame(self, available: int) -> bool:
         """Take one whole frame, or the beginning of a body's."""
         kind, channel, size = _PREFIX.unpack_from(self._read, self._start)
-        if size + _OVERHEAD > FRAME_MAX_BYTES:
-            raise FrameError(f"a frame of {size} bytes is larger than negotiated")
+        if size + _OVERHEAD > self.frame_max:
+            raise FrameError(
+                f"a frame of {size + _OVERHEAD} bytes is larger than negotiated, which is {self.frame_max}"
+            )
         if kind == _BODY:
             self._begin_body_frame(channel, size)
             return True

@@ -168,6 +168,21 @@ async def test_frames_are_as_large_as_both_can_take_and_bodies_in_them_arrive(of
         await lane.close()
 
 
+@pytest.mark.parametrize(("offered", "agreed"), [(8_192, 8_192), (0, FRAME_MAX_BYTES), (1 << 20, FRAME_MAX_BYTES)])
+async def test_a_frame_that_is_larger_than_agreed_closes_the_lane_and_its_body_is_lost(
+    offered: int, agreed: int
+) -> None:
+    async with ScriptedBroker(frame_max=offered) as broker:
+        inbox = Inbox()
+        lane = await broker.open_lane(inbox)
+        broker.send(*message(1, b"whole"), *message(2, BODY, agreed - 7))
+        why = await lane.wait_closed()
+        assert str(why) == f"a frame of {agreed + 1} bytes is larger than negotiated, which is {agreed}"
+        await eventually(lambda: broker.gone)
+        assert [(each.whole, each.lost is why) for each in inbox.bodies] == [(True, False), (False, True)]
+        assert broker.settled == []
+
+
 @pytest.mark.parametrize(
     ("offered", "wished", "agreed"), [(60, 30, 30), (30, 60, 30), (0, 60, 60), (60, 0, 0), (0, 0, 0), (60, 60, 60)]
 )

@@ -190,6 +190,19 @@ def test_what_amqp_forbids_is_a_clean_error(frames: list[bytes], why: str) -> No
         feed(FrameReader(Receiver()), b"".join(frames), [READ_BYTES])
 
 
+@pytest.mark.parametrize("negotiated", [4_096, 8_192, FRAME_MAX_BYTES])
+def test_a_frame_is_as_large_as_was_negotiated_and_not_a_byte_larger(negotiated: int) -> None:
+    receiver = Receiver()
+    reader = FrameReader(receiver)
+    reader.frame_max = negotiated
+    fits = negotiated - 8
+    feed(reader, b"".join([*message(1, pattern(2 * fits), fits), *message(2, b"next")]), [READ_BYTES])
+    assert [bytes(collected.bytes) for _, _, collected in receiver.messages] == [pattern(2 * fits), b"next"]
+    with pytest.raises(FrameError, match="larger than negotiated"):
+        feed(reader, b"".join(message(3, pattern(2 * fits), fits + 1)), [READ_BYTES])
+    assert receiver.messages[-1][2].at == 0
+
+
 def test_properties_that_cannot_be_read_are_a_bad_message_and_not_a_bad_connection() -> None:
     receiver = Receiver()
     flags = b"\xff\xfe" + b"\xff" * 40
