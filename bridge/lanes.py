@@ -107,7 +107,7 @@ class Lanes:
             self._crash(error)
 
     async def _keep(self, name: str) -> None:
-        pause_s = PAUSE_FIRST_S
+        longest_s, pause_s = PAUSE_FIRST_S, 0.0  # the pause is drawn when the lane closes or cannot be opened
         while True:
             if (lane := self._open.get(name)) is not None:
                 began = asyncio.get_running_loop().time()
@@ -115,11 +115,11 @@ class Lanes:
                 del self._open[name]
                 metrics.LANES_CLOSED.labels(self.queue).inc()
                 if asyncio.get_running_loop().time() - began > STEADY_S:
-                    pause_s = PAUSE_FIRST_S
+                    longest_s = PAUSE_FIRST_S
+                pause_s = _drawn(longest_s)
                 _log.warning("lane closed", lane=name, reason=str(why), code=why.code, again_in_s=round(pause_s, 1))
-            # Half of it by chance, so that a broker that comes back does not meet all lanes at once.
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load, guards nothing
-            pause_s = min(PAUSE_MAX_S, 2 * pause_s)
+            await asyncio.sleep(pause_s)
+            longest_s = min(PAUSE_MAX_S, 2 * longest_s)
             # Somebody has to ask, and when every delivery in hand has been given back there is nobody else.
             with suppress(TimeoutError):
                 async with asyncio.timeout(SICK_MAX_S):
@@ -127,6 +127,7 @@ class Lanes:
             try:
                 self._open[name] = await self._lane(name)
             except (LaneClosed, OSError) as error:
+                pause_s = _drawn(longest_s)
                 _log.warning("lane cannot be opened", lane=name, error=repr(error), again_in_s=round(pause_s, 1))
 
     async def _lane(self, name: str) -> Lane:
@@ -143,3 +144,8 @@ class Lanes:
         if self._given_up > before:
             lane.abort("given up while it was being opened")
         return lane
+
+
+def _drawn(longest_s: float) -> float:
+    """Half of a pause by chance, so that a broker that comes back does not meet all lanes at once."""
+    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing

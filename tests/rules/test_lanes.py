@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bridge import hold as hold_module
 from bridge import lanes as module
@@ -163,10 +164,13 @@ async def test_pauses_grow_to_their_limit(lanes: Lanes, broker: Broker, monkeypa
     monkeypatch.setattr(module.asyncio, "sleep", sleep)
     broker.refusals = [ConnectionRefusedError()] * 20
     broker.opened[1].end()
-    async with asyncio.timeout(5):
-        while len(broker.opened) < 3:
-            await really(0)
+    with capture_logs() as logs:
+        async with asyncio.timeout(5):
+            while len(broker.opened) < 3:
+                await really(0)
     assert len(pauses) == 21
+    assert [line["event"] for line in logs] == ["lane closed"] + ["lane cannot be opened"] * 20
+    assert [line["again_in_s"] for line in logs] == [round(pause_s, 1) for pause_s in pauses], "as it was drawn"
     for at, pause_s in enumerate(pauses):
         longest = min(module.PAUSE_MAX_S, 0.5 * 2.0**at)
         assert longest / 2 <= pause_s <= longest
