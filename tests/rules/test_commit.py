@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from bridge.blobs import Block, Committed, Exists
 from bridge.checksums import crc64, hex16
 from bridge.contract.events import Delivered, DeliveryRefused, Staged
-from bridge.layout import BlockId, part_count, part_name, part_of
+from bridge.contract.inbound import TOTAL_COUNT_MAX
+from bridge.layout import BlockId, part_count, part_name, part_of, part_ordinals
 from bridge.memory_blobs import MemoryBlobs
+from bridge.runs import RUN_ORDINALS_MAX
 from tests.support.assembly import PAUSE, SERIES, Assembly
 
 BODIES = [b"", b"a", b"ab", b"b", b"abc", b"abcdefgh"]
@@ -86,6 +88,27 @@ def test_a_series_of_several_parts_is_assembled_from_its_runs() -> None:
             assert await assembly.stage(first, min(256, 4_101 - first))
         assert [part.blocks for part in assembly.effect().series[0].parts] == [16, 1]
         assert await assembly.result() == assembly.whole
+
+    asyncio.run(script())
+
+
+def test_the_longest_series_there_may_be_is_assembled_from_runs_that_came_in_no_order() -> None:
+    async def script() -> None:
+        total = TOTAL_COUNT_MAX
+        payloads = {ordinal: b"%d," % ordinal if ordinal % 5 else b"" for ordinal in range(1, total + 1)}
+        assembly = Assembly(payloads, MemoryBlobs())
+        firsts = list(range(1, total + 1, RUN_ORDINALS_MAX))
+        for first in random.Random(3).sample(firsts, len(firsts)):
+            assert await assembly.stage(first, min(RUN_ORDINALS_MAX, total + 1 - first))
+        assert len(firsts) == 3_907
+        sizes = [sum(len(payloads[n]) for n in part_ordinals(part, total)) for part in range(part_count(total))]
+        (plan,) = assembly.effect().series
+        assert [(part.ordinals, part.blocks) for part in plan.parts] == [(4_096, 16)] * 244 + [(576, 3)]
+        assert [part.bytes for part in plan.parts] == sizes
+        assert await assembly.result() == assembly.whole
+        (series,) = await assembly.outcome()
+        assert (series.total_count, series.bytes) == (total, sum(sizes))
+        assert [part.bytes for part in series.parts] == sizes
 
     asyncio.run(script())
 
