@@ -6,6 +6,7 @@ acknowledgements would wait as well.
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,7 @@ import aio_pika
 import msgspec
 import structlog
 from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
 from pydantic import SecretStr
 
 from bridge import metrics
@@ -23,7 +24,7 @@ from bridge.topology import OUTBOUND_EXCHANGE
 _log = structlog.get_logger()
 
 CONFIRM_TIMEOUT_S = 30.0
-"""How long a confirmation may take; a broker in alarm confirms nothing until it is over."""
+"""How long a confirmation may take, a new connection included; a broker in alarm confirms nothing until it is over."""
 RECONNECT_S = 1.0
 
 
@@ -82,15 +83,31 @@ class Notices:
         if self._channel is None:
             raise RuntimeError("enter the context first")
         try:
-            exchange = (
-                self._channel.default_exchange
-                if queue is not None
-                else await self._channel.get_exchange(OUTBOUND_EXCHANGE, ensure=False)
-            )
-            with metrics.timed(metrics.NOTICE_SECONDS):
-                await exchange.publish(message, queue or routing_key, mandatory=True, timeout=CONFIRM_TIMEOUT_S)
+            # Around all of it: the library's own limit does not hold while it waits for a new connection.
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                exchange = (
+                    self._channel.default_exchange
+                    if queue is not None
+                    else await self._channel.get_exchange(OUTBOUND_EXCHANGE, ensure=False)
+                )
+                with metrics.timed(metrics.NOTICE_SECONDS):
+                    await exchange.publish(message, queue or routing_key, mandatory=True)
         except PublishError:
             return False
-        except (AMQPError, DeliveryError, OSError, TimeoutError) as error:
-            raise NoticesUnavailable(f"{event.type} {event.id} was not confirmed: {error!r}") from error
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            raise _unconfirmed(event, error) from error
+        except (AMQPError, ChannelInvalidStateError, DeliveryError, OSError, TimeoutError) as error:
+            raise _unconfirmed(event, error) from error
         return True
+
+
+def _is_cancelled() -> bool:
+    """Whether it is us who have to stop: the library raises the same where it gives up a connection."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _unconfirmed(event: CloudEvent, error: BaseException) -> NoticesUnavailable:
+    return NoticesUnavailable(f"{event.type} {event.id} was not confirmed: {error!r}")

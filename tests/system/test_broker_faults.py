@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 
 from bridge.layout import MIB
 from bridge.topology import NOTIFICATIONS, PAYLOADS
 from tests.support.azure import behind, endpoint
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.inner_bridge import inner_bridge
+from tests.support.lane_reader import depth
 from tests.support.outside import (
     Chunks,
     assert_completed,
     dead_letters,
+    kafka_records,
     listening,
     payload_message,
     publish,
@@ -133,6 +137,53 @@ async def test_bodies_in_flight_come_again_after_the_broker_restarts(
     for transaction in transactions:
         await assert_completed(world, transaction, load(transaction))
     await becomes(broker, world, {})
+
+
+# It is away when something is to be told
+
+
+async def test_an_outcome_that_is_decided_while_the_broker_is_away_is_told_once_when_it_is_back(
+    broker: OwnBroker, on_broker: Callable[..., World], proxy: FaultProxy, stack_env: dict[str, str]
+) -> None:
+    env = {"BRH_BLOB_CONNECTION_STRING": behind(proxy.url, stack_env["BRH_BLOB_CONNECTION_STRING"])}
+    world = await asyncio.to_thread(partial(on_broker, broker, env=env))
+    transaction = name()
+    series = {"s": Chunks(transaction, [300_000, 1_000])}
+    proxy.rule = lambda request: Fault.SILENCE if decides(request) else None
+    async with listening(world) as heard:
+        await publish(world, transaction, series)
+        await heard.wait(transaction, "accepted")
+        await eventually(lambda: proxy.faults[Fault.SILENCE], 30)
+        assert heard.of(transaction) == []
+    pid = world.pid("delivery-1")
+    await asyncio.to_thread(broker.down)
+    proxy.heal()
+    refused = partial(is_refused, world, transaction, "notification-unconfirmed")
+    await asyncio.to_thread(until, refused, 60, f"{transaction} cannot be told; see {world.log}")
+    await asyncio.to_thread(broker.up)
+    await assert_completed(world, transaction, series)
+    assert world.pid("delivery-1") == pid, "it waits for the broker, and does not end"
+    accepted, completed = await dead_letters(world, 2, NOTIFICATIONS)
+    assert await depth(world.amqp_url, NOTIFICATIONS) == 0
+    assert (accepted.type, completed.type) == ("brh.transaction.accepted.v1", "brh.transaction.completed.v1")
+    async with world.blobs() as blobs:
+        marker = await blobs.read(f"{transaction}/_told.json")
+    assert marker is not None
+    assert completed.message_id == json.loads(marker.body)["notificationId"]
+    # Kafka was told at every attempt, and each time the same.
+    assert set(await kafka_records(world, world.topics.outcomes, transaction)) == {completed.body}
+
+
+def decides(request: web.Request) -> bool:
+    """Of the delivery: behind the verdict, and before anybody is told."""
+    return request.method == "PUT" and request.path.endswith("/_outcome.json")
+
+
+def is_refused(world: World, transaction: str, code: str) -> bool:
+    row = world.transaction(transaction)
+    assert row is not None
+    assert row["state"] == "SendingCompletion", row
+    return row["problem"] is not None and row["problem"]["code"] == code
 
 
 # It is short of memory
