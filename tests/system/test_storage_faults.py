@@ -1,11 +1,16 @@
-"""Storage in trouble of every kind: what was delivered is held meanwhile, and completes afterwards, byte for byte."""
+"""Storage in trouble of every kind: what was delivered is held meanwhile, and completes afterwards, byte for byte.
+
+What the delivery cannot commit or decide then is tried again, and told once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
-from itertools import cycle
+from itertools import cycle, product
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -15,9 +20,10 @@ from bridge.layout import MIB
 from bridge.topology import HEADERS, PAYLOADS, SMALL_PAYLOADS
 from tests.support.azure import behind, endpoint
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.hurried import ATTEMPTS, start_hurried
 from tests.support.inner_bridge import inner_bridge
 from tests.support.lane_reader import depth
-from tests.support.outside import Chunks, assert_completed, publish
+from tests.support.outside import Chunks, Heard, assert_completed, kafka_records, listening, publish
 from tests.support.scripted_broker import eventually
 from tests.support.world import World, until
 
@@ -149,3 +155,83 @@ async def test_a_process_holds_what_it_has_through_an_outage_of_minutes(
     proxy.heal()
     await assert_completed(world, transaction, load(transaction), timeout_s=180)
     await asyncio.to_thread(assert_each_was_delivered_once, world, 1 + LARGE + SMALL)
+
+
+# The delivery as a process, which gives up a request within seconds
+
+STEPS = {"commit": ("/large/part-00000", "comp=blocklist"), "decide": ("/_outcome.json", "")}
+"""What a delivery writes before it tells: the end of the blob's name, and what is in the query."""
+
+
+class Trouble:
+    """Of one blob, from the request on that is to write it: who looks at it afterwards meets the same."""
+
+    def __init__(self, blob: str, query: str, fault: Fault) -> None:
+        self._blob, self._query, self._fault = blob, query, fault
+        self.met = 0
+        """Requests."""
+
+    def __call__(self, request: web.Request) -> Fault | None:
+        writes = request.method == "PUT" and self._query in request.query_string
+        if not request.path.endswith(self._blob) or not (writes or self.met):
+            return None
+        self.met += 1
+        return self._fault
+
+
+def light(transaction: str) -> dict[str, Chunks]:
+    return {"large": Chunks(f"{transaction}l", [300_000, 300_001]), "small": Chunks(f"{transaction}s", [1, 0, 9])}
+
+
+@pytest.fixture
+async def hurried(stack_env: dict[str, str], proxy: FaultProxy, tmp_path: Path) -> AsyncIterator[World]:
+    through = behind(proxy.url, stack_env["BRH_BLOB_CONNECTION_STRING"])
+    world = World(stack_env, tmp_path / "world", env={"BRH_BLOB_CONNECTION_STRING": through})
+    await asyncio.to_thread(start_hurried, world)
+    yield world
+    await asyncio.to_thread(world.stop)
+
+
+def is_kept_waiting(world: World, transaction: str) -> bool:
+    row = world.transaction(transaction)
+    assert row is None or row["state"] in ("AwaitingResults", "SendingCompletion"), row
+    return row is not None and row["problem"] is not None and row["problem"]["code"] == "storage-unavailable"
+
+
+async def assert_told_once(world: World, transaction: str, heard: Heard) -> None:
+    """Under one id, in RabbitMQ, in Kafka and as the marker says."""
+    await heard.wait(transaction)
+    async with world.blobs() as blobs:
+        marker = await blobs.read(f"{transaction}/_told.json")
+    assert marker is not None
+    told = {json.loads(marker.body)["notificationId"]}
+    assert {message.message_id for message in heard.of(transaction)} == told
+    assert {json.loads(each)["id"] for each in await kafka_records(world, world.topics.outcomes, transaction)} == told
+
+
+async def test_a_delivery_that_storage_does_not_answer_waits_for_it_and_is_told_once(
+    hurried: World, proxy: FaultProxy
+) -> None:
+    world = hurried
+    faults = (Fault.UNAVAILABLE, Fault.SILENCE, Fault.HALF_REPLY)
+    troubles = {
+        (transaction := name()): Trouble(f"{transaction}{blob}", query, fault)
+        for (blob, query), fault in product(STEPS.values(), faults)
+    }
+    proxy.rule = lambda request: next((fault for each in troubles.values() if (fault := each(request))), None)
+    pid = world.pid("delivery-1")
+    async with listening(world) as heard:
+        for transaction in troubles:
+            await publish(world, transaction, light(transaction))
+        # Each has been given up once, and is being tried again.
+        await eventually(lambda: all(trouble.met > ATTEMPTS for trouble in troubles.values()), 60)
+        for transaction in troubles:
+            waits = partial(is_kept_waiting, world, transaction)
+            await asyncio.to_thread(until, waits, 20, f"{transaction} says what it waits for; see {world.log}")
+            assert heard.of(transaction) == []
+        assert set(proxy.faults) == set(faults)
+        proxy.heal()
+        for transaction in troubles:
+            await assert_completed(world, transaction, light(transaction))
+            await assert_told_once(world, transaction, heard)
+    assert world.pid("delivery-1") == pid, "it waits, and does not end"
