@@ -22,24 +22,24 @@ awaiting = "PT10M"
 [types.patient]
 awaiting = "PT4S"
 """
-HOURS_WRONG = {"bridge": "+1h", "tracker": "-1h", "delivery": "+1h"}
+HOURS_WRONG = {"bridge": 1, "tracker": -1, "delivery": 1}
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 MARGIN_S = 90.0
 
 
-def wrong(child: Child) -> Child:
+def wrong(child: Child, sign: int) -> Child:
     """The same process by a clock that is wrong; how much time passes it sees rightly."""
     assert LIBRARY is not None, "scripts/setup installs libfaketime"
-    hours = HOURS_WRONG[child.name.rpartition("-")[0]]
-    fake = {"LD_PRELOAD": str(LIBRARY), "FAKETIME": hours, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    hours = sign * HOURS_WRONG[child.name.rpartition("-")[0]]
+    fake = {"LD_PRELOAD": str(LIBRARY), "FAKETIME": f"{hours:+d}h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     return replace(child, env={**child.env, **fake})
 
 
-@pytest.fixture
-def confused(stack_env: dict[str, str], tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=[1, -1], ids=["tracker behind", "tracker ahead"])
+def confused(request: pytest.FixtureRequest, stack_env: dict[str, str], tmp_path: Path) -> Iterator[World]:
     world = hasty_world(stack_env, tmp_path, TYPES)
     world.provision()
-    world.run([wrong(child) for child in children(bridges=1, trackers=1, deliveries=1, env=world.env)])
+    world.run([wrong(child, request.param) for child in children(bridges=1, trackers=1, deliveries=1, env=world.env)])
     world.wait_ready()
     yield world
     world.stop()
