@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import count, cycle
 from uuid import uuid4
 
 import pytest
 from aiohttp import web
 
+from bridge.blobs import Block
+from bridge.checksums import crc64
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES, SMALL_PAYLOAD_BYTES
 from bridge.frames import FRAME_MAX_BYTES
-from bridge.layout import MIB
+from bridge.layout import LONG_SUB_BLOCK_BYTES, MIB, SHORT_SERIES, SUB_BLOCK_BYTES, BlockId, part_name
 from tests.support.azure import endpoint
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.inner_bridge import InnerBridge, inner_bridge
@@ -25,6 +27,7 @@ from tests.support.outside import (
     publish_header,
     publish_messages,
     purge,
+    staged_facts,
 )
 from tests.support.scripted_broker import eventually
 from tests.support.world import World
@@ -33,9 +36,11 @@ pytestmark = pytest.mark.timeout(240)
 
 FRAME = FRAME_MAX_BYTES - 8
 """Bytes of a body in one frame."""
-BLOCK = 8 * MIB
+BLOCK = SUB_BLOCK_BYTES
 SMALL = [0, 1, FRAME - 1, FRAME, FRAME + 1, SMALL_PAYLOAD_BYTES - 1]
 LARGE = [SMALL_PAYLOAD_BYTES, BLOCK - 1, BLOCK, BLOCK + 1]
+LONG = SHORT_SERIES + 1
+"""Payloads of the shortest series with the larger blocks."""
 Rule = Callable[[web.Request], Fault | None]
 
 
@@ -62,12 +67,18 @@ async def bridge(world: World, proxy: FaultProxy) -> AsyncIterator[InnerBridge]:
 
 
 async def send_all(world: World, transaction: str, queue: str, series: str, chunks: Chunks) -> None:
+    await send(world, transaction, queue, series, chunks, range(chunks.total_count, 0, -1))
+
+
+async def send(
+    world: World, transaction: str, queue: str, series: str, chunks: Chunks, ordinals: Iterable[int]
+) -> None:
     total = chunks.total_count
     await publish_messages(
         world,
         [
             (f"{queue}.{series}", payload_message(transaction, series, ordinal, total, chunks.chunk(ordinal)))
-            for ordinal in range(total, 0, -1)
+            for ordinal in ordinals
         ],
     )
 
@@ -129,9 +140,43 @@ async def test_bodies_of_every_boundary_size_come_out_equal_whatever_storage_is_
     assert set(proxy.faults) == expected[temper], "what storage did"
 
 
-async def test_the_largest_body_comes_out_equal_and_one_byte_more_is_refused_and_kept_whole(
-    world: World, bridge: InnerBridge
+def cut(total_count: int, ordinal: int, body: bytes, block_bytes: int) -> list[Block]:
+    """The blocks that a payload has to be staged as."""
+    cuts = [body[at : at + block_bytes] for at in range(0, len(body), block_bytes)]
+    return [
+        Block(BlockId(total_count, ordinal, 1, sub, len(cuts), crc64([each])), len(each))
+        for sub, each in enumerate(cuts)
+    ]
+
+
+@pytest.mark.parametrize("temper", [good, failing])
+async def test_bodies_around_the_larger_block_of_a_long_series_are_staged_as_they_are_and_come_out_equal(
+    world: World, proxy: FaultProxy, bridge: InnerBridge, temper: Callable[[], Rule]
 ) -> None:
+    proxy.rule = temper()
+    transaction = name()
+    large = {1: LONG_SUB_BLOCK_BYTES - 1, 512: LONG_SUB_BLOCK_BYTES, LONG: LONG_SUB_BLOCK_BYTES + 1}
+    chunks = Chunks(transaction, [large.get(ordinal, 1 + ordinal % 3) for ordinal in range(1, LONG + 1)])
+    await publish_header(world, transaction, {"series": [{"type": "long", "totalCount": LONG}]})
+    await send(world, transaction, "payload", "long", chunks, large)
+    await staged_facts(world, {transaction: len(large)})
+    async with world.blobs() as blobs:
+        staged = await blobs.uncommitted(part_name(transaction, "long", 0))
+    expected = [cut(LONG, ordinal, chunks.chunk(ordinal), LONG_SUB_BLOCK_BYTES) for ordinal in large]
+    assert [len(blocks) for blocks in expected] == [1, 1, 2]
+    assert sorted(staged) == sorted(block for blocks in expected for block in blocks)
+    await send(world, transaction, "small", "long", chunks, [each for each in range(1, LONG + 1) if each not in large])
+    await assert_completed(world, transaction, {"long": chunks})
+    assert len(bridge.deliveries) == 1 + LONG
+    assert bridge.redelivered == []
+    assert bool(proxy.faults) == (temper is failing), "what storage did"
+
+
+@pytest.mark.parametrize("temper", [good, failing])
+async def test_the_largest_body_comes_out_equal_and_one_byte_more_is_refused_and_kept_whole(
+    world: World, proxy: FaultProxy, bridge: InnerBridge, temper: Callable[[], Rule]
+) -> None:
+    proxy.rule = temper()
     await purge(world, "brh.rejected")
     transaction = name()
     largest = Repeated(transaction, [PAYLOAD_MAX_BYTES])
@@ -146,6 +191,7 @@ async def test_the_largest_body_comes_out_equal_and_one_byte_more_is_refused_and
     await send_all(world, transaction, "payload", "huge", largest)
     await assert_completed(world, transaction, {"huge": largest})
     assert bridge.redelivered == []
+    assert set(proxy.faults) == (set() if temper is good else set(FAILURES)), "what storage did"
 
 
 async def test_a_streamed_body_that_is_not_what_was_declared_is_kept_whole_and_harms_nothing(
