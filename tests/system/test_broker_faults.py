@@ -157,10 +157,12 @@ async def test_an_outcome_that_is_decided_while_the_broker_is_away_is_told_once_
         assert heard.of(transaction) == []
     pid = world.pid("delivery-1")
     await asyncio.to_thread(broker.down)
-    proxy.heal()
-    refused = partial(is_refused, world, transaction, "notification-unconfirmed")
-    await asyncio.to_thread(until, refused, 60, f"{transaction} cannot be told; see {world.log}")
-    await asyncio.to_thread(broker.up)
+    try:
+        proxy.heal()
+        refused = partial(is_refused, world, transaction, "notification-unconfirmed")
+        await asyncio.to_thread(until, refused, 60, f"{transaction} cannot be told; see {world.log}")
+    finally:
+        await asyncio.to_thread(broker.up)
     await assert_completed(world, transaction, series)
     assert world.pid("delivery-1") == pid, "it waits for the broker, and does not end"
     accepted, completed = await dead_letters(world, 2, NOTIFICATIONS)
