@@ -42,6 +42,7 @@ from streams.pages import routes as pages
 from streams.queries import Document, Listing, Row
 from streams.routing import Routing
 from streams.stuck import StuckOnes
+from streams.table_views import TableViews
 from streams.topics import Topics
 from streams.totals import Totals
 from streams.traced import commanded
@@ -64,7 +65,9 @@ def mount(
 ) -> None:
     """Serve the interface from the app's web server, which starts before the tables are recovered."""
     access = Access(settings.api_read_token, settings.api_operate_token)
-    routing = Routing(app, transactions, topics, access.headers(Scope.READ))
+    as_tracker = access.headers(Scope.READ)
+    routing = Routing(app, transactions, topics, as_tracker)
+    views = TableViews(app, topics, routing, as_tracker)
     guards = Guards(access, routing, settings.api_rate_per_s)
     own = Own(routing, transactions, topics, knowing)
     totals, stuck = Totals(routing, knowing.partition), StuckOnes(routing, transactions, knowing)
@@ -78,7 +81,7 @@ def mount(
     # Faust has a page at `/` that says OK in any state. Ours come first and so win; if `/` was the last of all routes,
     # it would be the same resource to aiohttp, which then refuses Faust's.
     pages.mount(server, api, access, settings.api_session_s)
-    server.middlewares.extend([guards.rate, guards.access, guards.origin, guards.tables])
+    server.middlewares.extend([guards.rate, guards.access, guards.origin, views.guard])
     server.add_routes(
         [
             web.get("/v1/transactions", api.transactions),

@@ -1,4 +1,4 @@
-"""What stands before every handler of the tracker's web server: who asks, from where, and whether anybody can know."""
+"""What stands before every handler of the tracker's web server: who asks, how often, and from where."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GRANTED: Final = web.RequestKey("granted", Granted)
 
 
 class Guards:
-    """Middlewares; each raises Refused or NotReady, or lets the request through."""
+    """Middlewares; each raises Refused, or lets the request through."""
 
     def __init__(self, access: Access, routing: Routing, rate_per_s: float) -> None:
         self._access = access
@@ -81,13 +81,6 @@ class Guards:
         if request.method == "POST" and origin is not None and not self._is_own(request, origin):
             detail = "A page that is not ours asks for this: call the API from a program, without an Origin header."
             raise Refused(queries.problem(403, "foreign-origin", "The request comes from another site", detail))
-        return await handler(request)
-
-    @web.middleware
-    async def tables(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Faust's own table views: while tables are recovered they would show a part, or fail."""
-        if request.path.startswith("/table"):
-            self._routing.check_ready()
         return await handler(request)
 
     def _count(self, request: web.Request) -> None:

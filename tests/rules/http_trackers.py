@@ -8,9 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from faust.app.router import Router
 from faust.types.tuples import TP
+from faust.web.apps.tables import TableDetail, TableKeyDetail, TableList
+from yarl import URL
 
 from bridge.contract.events import Command
 from bridge.memory_blobs import MemoryBlobs
@@ -40,7 +44,33 @@ def entry(name: str, state: str, **members: Any) -> dict[str, Any]:
 
 class Table(dict[str, Any]):
     name = "transactions"
-    changelog_topic = SimpleNamespace(get_topic_name=lambda: CHANGELOG)
+    help = "One readable row for each transaction."
+    changelog_topic = SimpleNamespace(
+        get_topic_name=lambda: CHANGELOG, prepare_key=lambda key, _: (msgspec.json.encode(key), None)
+    )
+
+
+class Tables(dict[str, Table]):
+    """Faust's tables by their names, and what it tells of all of them."""
+
+    def __init__(self, table: Table, remaining: Callable[[], dict[TP, int]]) -> None:
+        super().__init__({table.name: table})
+        self.actives_ready = True
+        self.changelog_topics = {CHANGELOG}
+        self.recovery = SimpleNamespace(active_remaining=remaining)
+
+
+class Sensors:
+    """Faust's, which its views tell of what they do."""
+
+    def on_web_request_start(self, *_: Any, **__: Any) -> None: ...
+
+    def on_web_request_end(self, *_: Any, **__: Any) -> None: ...
+
+
+def as_faust_answers(value: Any, *, content_type: str | None = None, status: int = 200, **_: Any) -> web.Response:
+    text = value if content_type else msgspec.json.encode(value).decode()
+    return web.Response(text=text, status=status, content_type=content_type or "application/json")
 
 
 class HttpTracker:
@@ -56,22 +86,36 @@ class HttpTracker:
         self.knowing = SimpleNamespace(known=self.known.get, partition=self.partitions.get)
         self.trouble: Exception | None = None
         """What publishing ends with."""
+        self.spread = spread
+        """Where the last rebalance that this tracker has heard of has put the partitions."""
         self.app = SimpleNamespace(
             web=SimpleNamespace(web_app=web.Application()),
-            conf=SimpleNamespace(canonical_url=""),
+            conf=SimpleNamespace(canonical_url=URL("")),
             rebalancing=False,
             in_recovery=False,
-            tables=SimpleNamespace(
-                actives_ready=True,
-                changelog_topics={CHANGELOG},
-                recovery=SimpleNamespace(active_remaining=lambda: self.remaining),
+            tables=Tables(self.rows, lambda: self.remaining),
+            sensors=Sensors(),
+            assignor=SimpleNamespace(
+                assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)},
+                table_metadata=lambda _: self.spread,
+                key_store=self.key_store,
             ),
-            router=SimpleNamespace(table_metadata=lambda _: spread),
-            assignor=SimpleNamespace(assigned_actives=lambda: {TP(CHANGELOG, 0), TP(CHANGELOG, 1)}),
         )
+        self.app.router = Router(self.app)
         api.mount(
             self.app, self.rows, TOPICS, self.knowing, self.publish, settings, Archive(lambda: nullcontext(self.blobs))
         )
+        self.serve_table_views()
+
+    def key_store(self, _: str, key: bytes) -> URL:
+        partition = TOPICS.partition_of(msgspec.json.decode(key, type=str))
+        return URL({number: url for url, held in self.spread.items() for number in held[CHANGELOG]}[partition])
+
+    def serve_table_views(self) -> None:
+        """Faust's own, which it mounts when it starts its web server."""
+        faust_web: Any = SimpleNamespace(json=as_faust_answers, text=as_faust_answers)
+        for path, view in (("", TableList), ("{name}/", TableDetail), ("{name}/{key}/", TableKeyDetail)):
+            self.app.web.web_app.router.add_get(f"/table/{path}", view(self.app, faust_web).dispatch)
 
     async def publish(self, command: Command) -> None:
         if self.trouble is not None:
@@ -113,7 +157,7 @@ async def two_trackers(
             server = TestServer(tracker.app.web.web_app)
             await server.start_server()
             stack.push_async_callback(server.close)
-            tracker.app.conf.canonical_url = str(server.make_url("")).rstrip("/")
+            tracker.app.conf.canonical_url = URL(str(server.make_url("")).rstrip("/"))
             tracker.app.http_client = session
             spread[tracker.url] = {CHANGELOG: list(range(number, 8, 2))}
             for name in names:

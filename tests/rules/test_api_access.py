@@ -106,7 +106,7 @@ async def test_a_session_changes_something_only_from_a_page_of_ours(trackers: li
 
 async def test_a_tracker_with_other_tokens_is_none_that_answers(trackers: list[HttpTracker]) -> None:
     async with two_trackers(NAMES, row, row, api_read_token="another") as others:
-        spread = trackers[0].app.router.table_metadata("")
+        spread = trackers[0].spread
         spread[others[1].url] = spread.pop(trackers[1].url)
         theirs = next(name for name in NAMES if TOPICS.partition_of(name) % 2 == 1)
         status, problem = await trackers[0].ask("GET", f"/v1/transactions/{theirs}", headers=bearer(READ))

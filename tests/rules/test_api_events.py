@@ -95,7 +95,7 @@ async def test_it_goes_on_while_the_transaction_moves(trackers: list[HttpTracker
     assert (await follower.next())[0] == "snapshot"
     asked.app.in_recovery = True
     other.rows[NAME] = entry(NAME, "SendingCompletion")
-    spread = asked.app.router.table_metadata("")
+    spread = asked.spread
     spread[asked.url], spread[other.url] = {CHANGELOG: []}, {CHANGELOG: list(range(8))}
     await asyncio.sleep(0.1)  # some ticks, in which nobody knows
     asked.app.in_recovery = False

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +18,12 @@ from streams.routing import recovered
 NAMES = [f"T{number}" for number in range(40)]
 STATES = ["AwaitingResults", "SendingCompletion"]
 """Of the transactions of the first tracker, and of the second one's."""
+SAID = {
+    "stuck": b"",
+    "silly": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n<>",
+    "another": b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n<>",
+}
+"""By what is no tracker, and listens where one should be."""
 
 
 def owned(name: str) -> dict[str, Any]:
@@ -107,7 +112,10 @@ async def test_bad_parameters_are_a_400_problem(trackers: list[Tracker]) -> None
     assert (status, problem["parameter"], problem["code"]) == (400, "limit", "bad-parameter")
 
 
-@pytest.mark.parametrize("path", ["/v1/transactions", "/v1/transactions/T1", "/v1/transactions/T1/gaps", "/readyz"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/transactions", "/v1/transactions/T1", "/v1/transactions/T1/gaps", "/readyz", "/table/transactions/T1/"],
+)
 @pytest.mark.parametrize("trouble", ["rebalancing", "in_recovery", "actives_ready"])
 async def test_nothing_is_answered_before_the_tables_are_there(
     trackers: list[Tracker], path: str, trouble: str
@@ -120,27 +128,26 @@ async def test_nothing_is_answered_before_the_tables_are_there(
     assert (await asked.get("/livez"))[0] == (await asked.get("/version"))[0] == 200
 
 
-@pytest.mark.parametrize("trouble", ["recovering", "lost", "gone", "stuck", "silly"])
+@pytest.mark.parametrize("trouble", ["recovering", "lost", "gone", *SAID])
 async def test_an_owner_that_cannot_answer_makes_it_503_and_never_a_part(
     trackers: list[Tracker], trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, owner = trackers
-    spread = owner.app.router.table_metadata("")
+    spread = owner.spread
     monkeypatch.setattr("streams.routing.ASK_TIMEOUT_S", 0.2)
     async with AsyncExitStack() as stack:
         match trouble:
             case "recovering":
                 owner.app.in_recovery = True
             case "lost":  # it has heard of a rebalance that the asked one has not
-                theirs = {**spread, owner.url: {CHANGELOG: []}}
-                owner.app.router = SimpleNamespace(table_metadata=lambda _: theirs)
+                owner.spread = {**spread, owner.url: {CHANGELOG: []}}
             case "gone":
                 spread["http://127.0.0.1:1"] = spread.pop(owner.url)
             case _:
-                answer = b"" if trouble == "stuck" else b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n<>"
-                spread[await stack.enter_async_context(listener(answer))] = spread.pop(owner.url)
+                spread[await stack.enter_async_context(listener(SAID[trouble]))] = spread.pop(owner.url)
         theirs_name = next(name for name in NAMES if TOPICS.partition_of(name) % 2 == 1)
-        for path in ("/v1/transactions", f"/v1/transactions/{theirs_name}"):
+        row = f"/table/transactions/{theirs_name}/"
+        for path in ("/v1/transactions", f"/v1/transactions/{theirs_name}", row):
             status, problem = await asked.get(path)
             assert (status, problem["code"]) == (503, "not-ready")
 
@@ -193,7 +200,7 @@ async def test_a_mistake_of_ours_is_a_500_without_a_traceback(
 
 
 async def test_partitions_without_an_owner_make_it_503(trackers: list[Tracker]) -> None:
-    trackers[0].app.router.table_metadata("").pop(trackers[1].url)
+    trackers[0].spread.pop(trackers[1].url)
     assert (await trackers[0].get("/v1/transactions"))[0] == 503
 
 

@@ -143,7 +143,7 @@ async def test_it_is_never_a_part(trackers: list[HttpTracker], trouble: str) -> 
         case "recovering":
             other.app.in_recovery = True
         case "gone":
-            spread = asked.app.router.table_metadata("")
+            spread = asked.spread
             del spread[other.url]
     status, problem = await asked.get("/v1/summary")
     assert (status, problem["code"]) == (503, "not-ready")
