@@ -25,7 +25,8 @@ _HEAD: Final = """\
 <!-- Written by `python -m reference` from the code: change that instead. -->
 
 A code is a stable string: programs may decide by it. New ones may be added. Whoever is told a code is also told a
-sentence that names the thing, and what helps.
+sentence that names the thing. What helps is told as well by the command line, the pages and the API (`remedy`); for
+events, documents and messages that were refused it stands here.
 """
 
 

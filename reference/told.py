@@ -95,18 +95,16 @@ UNREADABLE: Final = {
     ReadCode.UNREADABLE: Said("It is not what any release of ours writes.", "Find out who writes there."),
 }
 
-API_HEAD: Final = "Members `code` of `application/problem+json`."
+API_HEAD: Final = "Members `code` of `application/problem+json`; its member `remedy` is what helps."
 API: Final = {
-    "bad-parameter": Said("400: a parameter or member is wrong; `parameter` names it.", "Correct it."),
-    "token-missing": Said("401: there are tokens, and the request has none.", "Send `Authorization: Bearer TOKEN`."),
-    "token-wrong": Said("401: the token is none of ours.", "Look at BRH_API_READ_TOKEN and BRH_API_OPERATE_TOKEN."),
-    "session-ended": Said("401: the page's session is over.", "Log in again."),
-    "operate-token-needed": Said("403: commands take the operate token.", "Use BRH_API_OPERATE_TOKEN."),
-    "csrf-token-wrong": Said("403: the page is not one of this session.", "Load the page again, and ask from there."),
-    "foreign-origin": Said(
-        "403: a page of another site asks.", "Call the API from a program, without an Origin header."
-    ),
-    "unknown-transaction": Said("404: nothing has been heard of it.", "Look at the id, or wait with `brh wait`."),
+    "bad-parameter": Said("400: a parameter or member is wrong; `parameter` names it."),
+    "token-missing": Said("401: there are tokens, and the request has none."),
+    "token-wrong": Said("401: the token is none of ours."),
+    "session-ended": Said("401: the page's session is over."),
+    "operate-token-needed": Said("403: commands take the operate token."),
+    "csrf-token-wrong": Said("403: the page is not one of this session."),
+    "foreign-origin": Said("403: a page of another site asks."),
+    "unknown-transaction": Said("404: nothing has been heard of it."),
     "already-closed": Said("409: it has its outcome, which never changes."),
     "already-decided": Said("409: it waits for no message any more."),
     "nothing-to-retry": Said("409: it is not being delivered yet."),
@@ -114,8 +112,8 @@ API: Final = {
     "idempotency-key-reused": Said("409: the key belongs to another command."),
     "too-many-requests": Said("429: one address asks more than BRH_API_RATE_PER_S."),
     "too-many-streams": Said("503: BRH_API_STREAMS_MAX clients follow transactions here."),
-    "not-ready": Said("503: tables are being recovered, or partitions move.", "Ask again after `Retry-After`."),
-    "internal-error": Said("500: a mistake of ours.", "The tracker's log has it: please report it."),
+    "not-ready": Said("503: tables are being recovered, or partitions move."),
+    "internal-error": Said("500: a mistake of ours."),
 }
 
 COMMANDS_HEAD: Final = (

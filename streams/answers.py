@@ -11,6 +11,7 @@ from aiohttp import web
 
 from streams import queries
 from streams.queries import BadParameter, Document
+from streams.remedies import remedy_of_answer
 from streams.routing import NotReady
 
 RETRY_AFTER_S: Final = 1
@@ -46,7 +47,16 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def trouble(request: web.Request, error: Exception) -> tuple[Document, dict[str, str]]:
-    """The problem document of what a handler raised, and the headers that go with it; what is no error is raised."""
+    """The problem document of what a handler raised, and the headers that go with it; what is no error is raised.
+
+    Every error passes here, so this is where it is said what helps.
+    """
+    document, headers = _told(request, error)
+    helps = remedy_of_answer(document["code"], document["status"], request.match_info.get("id", "TXN"))
+    return {**document, "remedy": helps}, headers
+
+
+def _told(request: web.Request, error: Exception) -> tuple[Document, dict[str, str]]:
     match error:
         case Refused():
             return error.document, error.headers

@@ -253,6 +253,8 @@ class ApiProblem(Answer, frozen=True):
     status: Annotated[int, msgspec.Meta(ge=400, le=599)]
     detail: str
     code: str
+    remedy: str
+    """What helps, in a sentence."""
     parameter: str | UnsetType = UNSET
     """The one that is wrong."""
     latest: Time | UnsetType = UNSET

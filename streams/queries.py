@@ -219,7 +219,7 @@ def _is_cut(series: Row) -> bool:
 
 
 def problem(status: int, code: str, title: str, detail: str, **members: Any) -> Document:
-    """An error of the API as RFC 9457 wants it."""
+    """An error of the API as RFC 9457 wants it; what helps is added where it is answered (`streams.answers`)."""
     return {
         "type": f"urn:brh:problem:{code}",
         "title": title,

@@ -33,7 +33,20 @@ REMEDIES: Final[Mapping[str, str]] = {
     "record-unreadable": "A newer release wrote it: upgrade the deliveries.",
     "plan-unreadable": "A newer release asked for it: upgrade the deliveries.",
     "part-differs": "Somebody else wrote into the transaction's folder: `brh fsck` names the blob.",
-    "too-many-requests": "Ask less often: wait as long as `Retry-After` says.",
+    "bad-parameter": "Correct the parameter that is named.",
+    "token-missing": "Send `Authorization: Bearer TOKEN`, by `brh` with BRH_API_READ_TOKEN or BRH_API_OPERATE_TOKEN.",
+    "token-wrong": "Set BRH_API_READ_TOKEN or BRH_API_OPERATE_TOKEN to what the trackers have.",
+    "session-ended": "Log in again at /login.",
+    "operate-token-needed": "Send what the trackers have as BRH_API_OPERATE_TOKEN.",
+    "csrf-token-wrong": "Load the page again, and ask from there.",
+    "foreign-origin": "Call the API from a program, without an Origin header.",
+    "unknown-transaction": "Look for the id in `brh list`, or wait for its first message with `brh wait {id}`.",
+    "not-found": "Check the address: /openapi.json has all calls.",
+    "method-not-allowed": "Use one of the methods that the header `Allow` names.",
+    "request-timeout": "Send the body at once, behind the headers.",
+    "not-ready": "Ask again in a second: partitions move, or their tables are being read.",
+    "internal-error": "Try again; the tracker's log tells what happened: please report it.",
+    "too-many-requests": "Wait as long as `Retry-After` says, or raise BRH_API_RATE_PER_S of the trackers.",
     "too-many-streams": "Close a stream that nobody reads, or ask with `brh status` now and then.",
     "already-closed": "See it with `brh status {id}`; send the result under another transaction id if it is needed.",
     "nothing-to-retry": "See what is missing with `brh gaps {id}`, and send that.",
@@ -53,8 +66,25 @@ REMEDIES: Final[Mapping[str, str]] = {
 }
 """`{id}` stands for the transaction's id."""
 
+_BY_STATUS: Final[Mapping[int, str]] = {
+    400: "Correct what is named.",
+    401: "Set BRH_API_READ_TOKEN or BRH_API_OPERATE_TOKEN to what the trackers have.",
+    403: "Set BRH_API_OPERATE_TOKEN to what the trackers have.",
+    404: "Look at `brh list`, or wait for it with `brh wait {id}`.",
+    409: "See where it stands with `brh status {id}`.",
+    429: "Ask again in a second, or raise BRH_API_RATE_PER_S of the trackers.",
+    503: "Ask again in a second: partitions move, or their tables are being read.",
+}
+"""Of an answer of the API whose code is not among them, as one of another release may be."""
+
 
 def remedy(code: str, transaction_id: str = "TXN") -> str | None:
     """What helps; None for a code that is not known."""
     said = REMEDIES.get(code)
     return said.replace("{id}", transaction_id) if said else None
+
+
+def remedy_of_answer(code: str, status: int, transaction_id: str = "TXN") -> str:
+    """What helps against a problem that the API has answered with."""
+    otherwise = _BY_STATUS.get(status, "Look at the log of the tracker.")
+    return remedy(code, transaction_id) or otherwise.replace("{id}", transaction_id)

@@ -20,22 +20,13 @@ from streams.access import Access, Scope
 from streams.api_settings import ApiTokens
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
 from streams.commands import KEY_HEADER, USER_HEADER
-from streams.remedies import remedy
+from streams.remedies import remedy, remedy_of_answer
 
 TIMEOUT_S: Final = 15.0
 TOO_MANY_PAUSE_S: Final = 1.0
 """Longer than any bucket of the API takes to hold a request again."""
 
 _UNKNOWN_TRANSACTION: Final = "unknown-transaction"
-_REMEDIES: Final = {
-    400: "Correct what is named.",
-    401: "Set BRH_API_READ_TOKEN or BRH_API_OPERATE_TOKEN to what the trackers have.",
-    403: "Set BRH_API_OPERATE_TOKEN to what the trackers have.",
-    404: "Look at `brh list`, or wait for it with `brh wait`.",
-    409: "See where it stands with `brh status`.",
-    429: "Ask again in a second, or raise BRH_API_RATE_PER_S of the trackers.",
-    503: "Ask again in a second: partitions move, or their tables are being read.",
-}
 _TRANSACTIONS: Final = "/v1/transactions/"
 _TAKEN: Final = frozenset({200, 202})
 _EXIT_CODES: Final = {400: EXIT_USAGE, 404: EXIT_NOT_FOUND, 429: EXIT_NOT_READY, 503: EXIT_NOT_READY}
@@ -126,7 +117,8 @@ def refused(status: int, problem: dict[str, Any], transaction: str = "TXN") -> C
     return CliError(
         said.rstrip("."),
         code=code,
-        remedy=remedy(code, transaction) or _REMEDIES.get(status, "Look at the log of the tracker."),
+        # A tracker of a later release knows what helps against a code that is not known here.
+        remedy=remedy(code, transaction) or str(problem.get("remedy") or remedy_of_answer(code, status, transaction)),
         exit_code=_EXIT_CODES.get(status, EXIT_FAILED),
     )
 

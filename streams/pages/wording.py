@@ -23,26 +23,23 @@ MEANS: Final[Mapping[str, str]] = {
 """What the states mean."""
 
 _REMEDIES: Final[Mapping[str, str]] = {
-    # What helps on a page; all else is in streams.remedies.
+    # What helps a person in front of a page, where it is something else than what helps a program.
     "unknown-transaction": "Check the id. A transaction is known as soon as its first message has arrived.",
     "not-ready": "Nothing to do: this page asks again by itself.",
     "too-many-requests": "Nothing to do: this page asks again by itself. Close windows that nobody looks at.",
-    "bad-parameter": "Correct the parameter that is named.",
     "token-missing": "Log in at /login.",
     "token-wrong": "Log in at /login with a token of this installation.",
-    "session-ended": "Log in again at /login.",
     "operate-token-needed": "Log out, and log in with BRH_API_OPERATE_TOKEN.",
     "csrf-token-wrong": "Go back, load the page again, and press the button there.",
     "not-found": "Check the address, or begin at the overview.",
     "method-not-allowed": "Go back, and use the buttons of the page.",
     "foreign-origin": "Open the page under its own address, and try again.",
-    "internal-error": "Try again, and look into the log of the tracker.",
 }
 
 
 def remedy(document: Mapping[str, Any], transaction_id: str = "") -> str | None:
-    """What helps against a problem: what it says itself, else what is known of its code."""
-    said: str | None = document.get("remedy") or _REMEDIES.get(document["code"])
+    """What helps against a problem: on a page, else what it says itself, else what is known of its code."""
+    said: str | None = _REMEDIES.get(document["code"]) or document.get("remedy")
     return said or remedies.remedy(document["code"], transaction_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from types import SimpleNamespace
@@ -40,6 +41,19 @@ def entry(name: str, state: str, **members: Any) -> dict[str, Any]:
         "problem": None,
         **members,
     }
+
+
+def check_problem(problem: dict[str, Any], status: int, path: str) -> None:
+    """Whoever is told a problem is told which one it is, about what, and what helps."""
+    assert (problem["status"], problem["type"]) == (status, f"urn:brh:problem:{problem['code']}")
+    assert problem["title"]
+    assert problem["detail"]
+    assert re.fullmatch(r"[A-Z`][^{}]{9,}[.]", problem["remedy"]), problem["remedy"]
+    if problem["code"] == "bad-parameter":
+        assert problem["parameter"] in problem["detail"]
+    elif status in (404, 405, 409):  # all others are about who asks, or about the tracker
+        named = re.search("/transactions/([^/?]+)", path)
+        assert (named[1] if named else path.partition("?")[0]) in problem["detail"]
 
 
 class Table(dict[str, Any]):
@@ -130,7 +144,10 @@ class HttpTracker:
             problem = response.status >= 400
             assert response.content_type == ("application/problem+json" if problem else "application/json")
             assert (response.headers.get("Retry-After") == "1") == (response.status == 503)
-            return response.status, await response.json(content_type=None)
+            answer = await response.json(content_type=None)
+            if problem:
+                check_problem(answer, response.status, path)
+            return response.status, answer
 
     @property
     def url(self) -> str:

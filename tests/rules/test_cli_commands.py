@@ -123,6 +123,15 @@ def test_a_refusal_is_a_sentence_with_code_and_remedy(
     assert remedy in helps
 
 
+def test_a_tracker_of_a_later_release_knows_what_helps_against_its_own_codes(api: Recorded) -> None:
+    api.refuse(409, "something-new")
+    api.answer["remedy"] = "Do the new thing."
+    assert "Do the new thing." in run(api, "cancel", "T1").stderr
+    api.refuse(409, "already-closed")
+    api.answer["remedy"] = "Do the new thing."
+    assert "another transaction id" in run(api, "cancel", "T1").stderr
+
+
 def test_nobody_there_is_not_ready_and_names_the_key_it_made() -> None:
     result = CliRunner(env={"BRH_API_URL": "http://127.0.0.1:1"}).invoke(brh, ["extend", "T1", "--by", "1h"])
     assert result.exit_code == 4

@@ -240,6 +240,13 @@ async def test_a_command_that_is_refused_is_a_page_with_the_reason(
     assert (found, code in text, trackers[0].published) == (status, True, [])
 
 
+async def test_what_helps_names_the_transaction_also_to_a_program(trackers: list[HttpTracker]) -> None:
+    _, _, text = await post(trackers[0], f"/transactions/{T1}/retry", {"key": "k"})
+    assert f"brh gaps {T1}" in text
+    _, problem = await trackers[0].ask("POST", f"/v1/transactions/{T1}/retry")
+    assert f"`brh gaps {T1}`" in problem["remedy"]
+
+
 async def test_a_form_of_another_site_does_nothing(trackers: list[HttpTracker]) -> None:
     async with trackers[0].app.http_client.post(
         f"{trackers[0].url}/transactions/{T1}/cancel", data={"key": "k"}, headers={"Origin": "http://evil.example"}
