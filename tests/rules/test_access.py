@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -71,6 +73,45 @@ def test_operate_includes_read_and_nothing_else_opens(
 def test_there_is_one_way_to_say_a_token(values: tuple[str, ...]) -> None:
     assert judged(BOTH, authorization=values) == (401, "token-wrong")
     assert judged(BOTH, authorization=(f"bEARER   {READ} ",)) is Scope.READ
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
+    """What was compared in constant time, as far as somebody could look at it."""
+    pairs: list[tuple[bytes, bytes]] = []
+    in_constant_time = hmac.compare_digest
+
+    def compare(said: str | bytes, known: str | bytes) -> bool:
+        one, other = (each.encode() if isinstance(each, str) else each for each in (said, known))
+        pairs.append((one, other))
+        return in_constant_time(one, other)
+
+    monkeypatch.setattr("streams.access.hmac.compare_digest", compare)
+    return pairs
+
+
+@pytest.mark.parametrize("token", [READ, OPERATE, "other", "", READ[:-1]])
+def test_how_long_an_answer_takes_tells_nothing_of_a_token(token: str, compared: list[tuple[bytes, bytes]]) -> None:
+    judged(BOTH, token)
+    sent, *known = (sha256(each.encode()).digest() for each in (token, READ, OPERATE))
+    assert compared == [(sent, each) for each in known], "both, whichever it is, and digests, which are of one length"
+    compared.clear()
+    BOTH.log_in(token, NOW, 3_600, NONCE)
+    assert compared == [(sent, each) for each in known]
+
+
+def test_nor_does_it_of_a_session_or_its_csrf_token(compared: list[tuple[bytes, bytes]]) -> None:
+    session = cookie(BOTH, OPERATE)
+    signature = session.rpartition(".")[2]
+    csrf = BOTH.csrf_token(session)
+    for last in (signature, "0" * 64, signature[:-1] + ("1" if signature[-1] == "0" else "0")):
+        compared.clear()
+        BOTH.scope_of_session(session.removesuffix(signature) + last, NOW)
+        assert compared == [(last.encode(), signature.encode())]
+    for said in (csrf, "0" * 64, csrf[:-1], "", None):
+        compared.clear()
+        judged(BOTH, method="POST", session=session, csrf=said)
+        assert compared == [(signature.encode(),) * 2, (csrf.encode(), (said or "").encode())]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/version", "/login", "/assets/pages.css"])
