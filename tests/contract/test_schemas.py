@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from jsonschema import Draft7Validator
+from jsonschema import Draft7Validator, Draft202012Validator, SchemaError
 
 from bridge import topology
 from bridge.contract.inbound import RejectionCode
@@ -182,6 +182,40 @@ def test_a_mistake_in_an_asyncapi_document_is_seen() -> None:
     broken = deepcopy(ASYNCAPI)
     broken["channels"]["headers"]["bindings"]["amqp"]["is"] = "exchange"
     assert list(Draft7Validator(schema).iter_errors(broken))
+
+
+# --- OpenAPI
+
+
+OPENAPI = json.loads((DOCS / "openapi.json").read_text())
+
+
+def wrong_in_openapi(document: Any) -> list[str]:
+    schema = json.loads((Path(__file__).parent / "openapi-3.1.json").read_text())
+    found = sorted(Draft202012Validator(schema).iter_errors(document), key=lambda error: error.json_path)
+    for each in document["components"]["schemas"].values():  # of which it says only that they are schemas
+        Draft202012Validator.check_schema(each)
+    return [f"{error.json_path}: {error.message[:200]}" for error in found]
+
+
+def test_the_openapi_document_is_one() -> None:
+    assert wrong_in_openapi(OPENAPI) == []
+
+
+def test_a_mistake_in_an_openapi_document_is_seen() -> None:
+    broken = deepcopy(OPENAPI)
+    del broken["paths"]["/v1/summary"]["get"]["responses"]["200"]["description"]
+    assert wrong_in_openapi(broken)
+    broken = deepcopy(OPENAPI)
+    broken["paths"]["/v1/transactions"]["get"]["parameters"][0]["in"] = "body"
+    assert wrong_in_openapi(broken)
+    broken = deepcopy(OPENAPI)
+    broken["components"]["schemas"]["ApiProblem"]["properties"]["remedy"]["type"] = "text"
+    with pytest.raises(SchemaError):
+        wrong_in_openapi(broken)
+
+
+# --- references and contents of the AsyncAPI document
 
 
 def references(node: Any) -> Iterator[str]:
