@@ -19,6 +19,11 @@ Schema: TypeAlias = dict[str, Any]
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 _OPEN: Final[Schema] = {"security": []}
+_ABOUT: Final = (
+    "Any tracker answers for every transaction. Errors are RFC 9457 problem documents. Not described here, and with the"
+    " same tokens: `/metrics`, in the format of Prometheus, and `/table/{table}/{key}/`, rows as Faust's own views show"
+    " them. `/internal/` is for other trackers, and everything else for browsers."
+)
 _PROBLEMS: Final = {
     400: "A parameter, header or body is wrong.",
     401: "A token is missing or wrong.",
@@ -59,7 +64,7 @@ def openapi() -> Schema:
         "info": {
             "title": "BigResultHandler",
             "version": f"v1 ({version('big-result-handler')})",
-            "description": "Any tracker answers for every transaction. Errors are RFC 9457 problem documents.",
+            "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -139,7 +144,7 @@ def _others() -> Schema:
         "/v1/summary": {"get": summary},
         "/livez": {"get": _get("isAlive", "Whether the process answers.", documents.Alive, ()) | _OPEN},
         "/readyz": {"get": _get("isReady", "Whether the tables are recovered.", documents.Ready, (503,)) | _OPEN},
-        "/version": {"get": _get("getVersion", "What is installed.", documents.Version, ()) | _OPEN},
+        "/version": {"get": _get("getVersion", "What is installed.", documents.Version, (429,)) | _OPEN},
         "/openapi.json": {"get": document},
     }
 

@@ -143,7 +143,7 @@ class HttpTracker:
         async with self.app.http_client.request(method, self.url + path, **options) as response:
             problem = response.status >= 400
             assert response.content_type == ("application/problem+json" if problem else "application/json")
-            assert (response.headers.get("Retry-After") == "1") == (response.status == 503)
+            assert (response.headers.get("Retry-After") == "1") == (response.status in (429, 503))
             answer = await response.json(content_type=None)
             if problem:
                 check_problem(answer, response.status, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -32,9 +33,13 @@ def named(name: str) -> Any:
     return msgspec.structs.replace(BOOKS[name].transaction, id=name)
 
 
+def shown(name: str) -> dict[str, Any]:
+    return view(named(name))
+
+
 @pytest.fixture
 async def trackers() -> AsyncIterator[list[HttpTracker]]:
-    async with two_trackers([*BOOKS], lambda name: view(named(name)), lambda name: view(named(name))) as both:
+    async with two_trackers([*BOOKS], shown, shown) as both:
         for tracker in both:
             tracker.known.update({name: named(name) for name in BOOKS})
             tracker.partitions.update({number: Partition() for number in range(TOPICS.partitions)})
@@ -97,6 +102,31 @@ async def test_commands_are_answered_as_it_says(
     found, answer = await trackers[0].ask("POST", f"/v1/transactions/{name}/{action}", **options)
     assert found == status
     check(answer, f"/v1/transactions/{{id}}/{action}", "post", status)
+
+
+async def test_it_says_which_calls_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.guards.time", SimpleNamespace(monotonic=lambda: 1_000.0))
+    limited = {}
+    async with two_trackers([*BOOKS], shown, shown, api_rate_per_s=1) as (asked, _):
+        for _ in range(2):
+            assert (await asked.get("/openapi.json"))[0] == 200
+        for path, calls in DOCUMENT["paths"].items():
+            for method in calls:
+                status, answer = await asked.ask(method.upper(), path.replace("{id}", "T-open"))
+                limited[path, method] = status == 429
+                check(answer, path, method, status)
+    assert limited == {
+        (path, method): "429" in call["responses"]
+        for path, calls in DOCUMENT["paths"].items()
+        for method, call in calls.items()
+    }
+
+
+def test_it_says_what_is_beside_it() -> None:
+    described = {path.split("/")[1] for path in DOCUMENT["paths"]}
+    assert not described & {"metrics", "table"}
+    for path in ("`/metrics`", "`/table/"):
+        assert path in DOCUMENT["info"]["description"]
 
 
 async def test_what_is_served_is_what_is_checked_in(trackers: list[HttpTracker]) -> None:
