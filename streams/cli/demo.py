@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,7 +44,8 @@ def command(keep: bool) -> None:
     """Start what is needed, send a real result, kill a process in the middle, verify every byte.
 
     The result has four series, one of 128 MiB; its payloads are shuffled, a fifth of them is sent twice, and the
-    header comes last. A tracker is killed with SIGKILL on the way. The brokers stay up afterwards.
+    header comes last. A tracker is killed with SIGKILL on the way. The brokers stay up afterwards, the processes only
+    with --keep: the last lines are the command that starts them again, and the address of the result's page.
     """
     configure_logs(load(LogSettings), "demo")
     folder = Path(os.environ.get("BRH_STACK_DIR", ".brh/stack"))
@@ -53,10 +56,10 @@ def command(keep: bool) -> None:
         stack.up()
     except StackError as error:
         raise CliError(str(error), code="stack", remedy="See `brh stack status`.", exit_code=EXIT_NOT_READY) from error
-    asyncio.run(_demo(Installation(stack.env(), folder.parent / "demo"), keep, say))
+    asyncio.run(_demo(Installation(stack.env(), folder.parent / "demo"), folder, keep, say))
 
 
-async def _demo(here: Installation, keep: bool, say: Callable[[str], None]) -> None:
+async def _demo(here: Installation, stack_folder: Path, keep: bool, say: Callable[[str], None]) -> None:
     say("2. Topology, topics, container; then one bridge, two trackers, one delivery")
     await here.provision()
     async with here.running(), connected(here.api_url) as api:
@@ -70,9 +73,8 @@ async def _demo(here: Installation, keep: bool, say: Callable[[str], None]) -> N
             await _verify(here, transaction, result, say)
             say("6. The notification, as consumers of exchange brh.out and of Kafka's topic got it")
             say(f"   {(await notification).decode()}")
-        _where_to_look(here, transaction, say)
+        _where_to_look(here, stack_folder, transaction, keep, say)
         if keep:
-            say("\nEverything runs until Ctrl-C.")
             await asyncio.Event().wait()
 
 
@@ -145,12 +147,25 @@ async def _first_notification(here: Installation, transaction: str) -> AsyncIter
         yield heard
 
 
-def _where_to_look(here: Installation, transaction: str, say: Callable[[str], None]) -> None:
+def _where_to_look(
+    here: Installation, stack_folder: Path, transaction: str, keep: bool, say: Callable[[str], None]
+) -> None:
     say("\nWhere to look")
     say(f"   outcome       {here.client.blob_container}/{transaction}/_outcome.json in Azurite, series beside it")
     say("   Kafka         topics brh.events, brh.deliveries, brh.outcomes, and the changelogs of the tables")
     say("   brokers       brh stack status; brh stack env prints the settings")
-    say('   run it        eval "$(brh stack env)" && brh run')
-    say(f"   then          brh status {transaction}; {here.api_url}/table/transactions/{transaction}/")
     say("   end           brh stack down [--wipe]")
-    say(f"\nIts page, while trackers run (brh demo --keep): {here.api_url}/transactions/{transaction}")
+    if keep:
+        say("\nEverything runs until Ctrl-C. The page of the result:")
+    else:
+        say("\nThe page of the result, as soon as this command has brought bridge, tracker and delivery up again:")
+        say(f"   {_again(here, stack_folder)}")
+    say(f"   {here.api_url}/transactions/{transaction}")
+
+
+def _again(here: Installation, stack_folder: Path) -> str:
+    """The command line that serves what the demo has served, at the same addresses, until Ctrl-C."""
+    called = Path(sys.argv[0])
+    program = shlex.quote(str(called) if called.name == "brh" else "brh")
+    binds = " ".join(f"{name}={bind}" for name, bind in here.binds.items())
+    return f'eval "$({program} stack env --dir {shlex.quote(str(stack_folder))})" && {binds} {program} run'

@@ -28,15 +28,17 @@ class Installation:
     def __init__(self, stack_env: Mapping[str, str], folder: Path) -> None:
         self.folder = folder
         self.log = folder / "processes.log"
-        bind = _free_bind(6066)
-        self.api_url = f"http://{bind}"
+        self.binds = {
+            "BRH_API_BIND": _free_bind(6066),
+            "BRH_DELIVERY_BIND": _free_bind(6067),
+            "BRH_BRIDGE_BIND": _free_bind(6068),
+        }
+        self.api_url = f"http://{self.binds['BRH_API_BIND']}"
         self._env = {
             **stack_env,
             "BRH_DATA_DIR": str(folder / "data"),
             "BRH_WORKER_ID": "demo",
-            "BRH_API_BIND": bind,
-            "BRH_DELIVERY_BIND": _free_bind(6067),
-            "BRH_BRIDGE_BIND": _free_bind(6068),
+            **self.binds,
             # What is killed should not be missed for long, and a demo has no load that would need more patience.
             "BRH_SESSION_TIMEOUT_S": "6",
         }

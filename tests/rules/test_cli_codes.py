@@ -141,6 +141,20 @@ async def test_a_demo_that_fetches_other_bytes_says_so(monkeypatch: pytest.Monke
         assert (caught.value.code, caught.value.exit_code) == ("bytes-differ", 5)
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_last_line_of_a_demo_is_an_address_and_the_one_before_how_it_gets_served(
+    tmp_path: Path, keep: bool
+) -> None:
+    said: list[str] = []
+    here: Any = SimpleNamespace(
+        client=SimpleNamespace(blob_container="results"), api_url="http://x:1", binds={"BRH_API_BIND": "x:1"}
+    )
+    demo._where_to_look(here, tmp_path / "my stack", "T1", keep, said.append)
+    assert said[-1].strip() == "http://x:1/transactions/T1"
+    again = f"eval \"$(brh stack env --dir '{tmp_path}/my stack')\" && BRH_API_BIND=x:1 brh run"
+    assert said[-2].strip() == ("Everything runs until Ctrl-C. The page of the result:" if keep else again)
+
+
 def test_a_demo_whose_processes_do_not_come_up_is_not_ready(tmp_path: Path) -> None:
     here = Installation({}, tmp_path)  # and nobody runs there
     with pytest.raises(CliError) as caught:
