@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -63,7 +65,9 @@ def _transactions() -> list[Transaction]:
     return [*found, _transaction("many-series", {f"s{number}": (5_000, third & 0xFFFFFFF) for number in range(1_000)})]
 
 
-async def _measure() -> None:
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    """The address of a tracker that owns all of them."""
     spread: dict[str, dict[str, list[int]]] = {}
     tracker = HttpTracker(spread, ApiSettings(), MemoryBlobs())
     tracker.partitions.update({number: Partition() for number in range(TOPICS.partitions)})
@@ -73,22 +77,32 @@ async def _measure() -> None:
         tracker.rows[each.id] = msgspec.json.decode(msgspec.json.encode(view(each)))
     runner = web.AppRunner(tracker.app.web.web_app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    tracker.app.conf.canonical_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    spread[tracker.url] = {CHANGELOG: list(range(TOPICS.partitions))}
-    async with aiohttp.ClientSession() as session:
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        tracker.app.conf.canonical_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        spread[tracker.url] = {CHANGELOG: list(range(TOPICS.partitions))}
+        yield tracker.url
+    finally:
+        await runner.cleanup()
+
+
+async def asked(session: aiohttp.ClientSession, url: str) -> tuple[float, int]:
+    """Seconds until the whole page is there, and its bytes. Raises AssertionError where there is none."""
+    start_s = time.perf_counter()
+    async with session.get(url) as answer:
+        size = len(await answer.read())
+        assert answer.status == 200, await answer.text()
+    return time.perf_counter() - start_s, size
+
+
+async def _measure() -> None:
+    async with serving() as url, aiohttp.ClientSession() as session:
         for path in PATHS:
-            took_ms, size = [], 0
-            for _ in range(TIMES):
-                start_s = time.perf_counter()
-                async with session.get(tracker.url + path) as answer:
-                    size = len(await answer.read())
-                    assert answer.status == 200, await answer.text()
-                took_ms.append(1_000 * (time.perf_counter() - start_s))
+            found = [await asked(session, url + path) for _ in range(TIMES)]
+            took_ms, size = [1_000 * took_s for took_s, _ in found], found[-1][1]
             middle, worst = statistics.median(took_ms), max(took_ms)
             print(f"{path:62} {middle:6.1f} ms, at most {worst:6.1f} ms, {size / 1_000:6.1f} kB")
-    await runner.cleanup()
 
 
 if __name__ == "__main__":
