@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from streams.cli import COMMANDS, GROUPS, brh
-from streams.cli.dead_letter import Letters
+from streams.cli.dead_letter import Letters, ShownLetter
 from streams.cli.doctor import Examined
 from streams.cli.download import FetchedSeries
 from streams.cli.fsck import Checked
@@ -39,14 +39,16 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "cancel": "POST /v1/transactions/{id}/cancel",
     "extend": "POST /v1/transactions/{id}/extend",
     "dlq list": Letters,
-    "dlq show": "a message as `dlq list --json` has it, with its AMQP `headers`, and the `event` of an orphan record",
+    "dlq show": ShownLetter,
     "dlq redrive": Redriven,
     "fsck": Checked,
+    "stack up": Services,
+    "stack down": Services,
     "stack status": Services,
     "stack env": dict[str, str],
     "setup": Provisioned,
 }
-"""What `--json` prints, by the name of the command: a type, the call of the API that answers so, or words."""
+"""What `--json` prints, by the name of the command: a type, several of them, or the call of the API that answers so."""
 
 _TOP: Final = """# The command line
 
@@ -103,15 +105,15 @@ def _described(path: str, command: click.Command) -> Iterator[str]:
 def _printed(path: str) -> str:
     document = DOCUMENTS[path]
     if isinstance(document, str):
-        what = f"the answer of `{document}`" if document.startswith(("GET", "POST")) else document
-        return f"`--json` prints {what}."
+        return f"`--json` prints the answer of `{document}`."
     kinds = document if isinstance(document, tuple) else (document,)
     return "\n\n".join(map(_schema, kinds))
 
 
 def _schema(kind: Any) -> str:
     schema = msgspec.json.format(msgspec.json.encode(msgspec.json.schema(kind))).decode()
-    title = "<summary><code>--json</code> prints this (JSON Schema)</summary>"
+    name = f" <code>{kind.__name__}</code>" if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else " this"
+    title = f"<summary><code>--json</code> prints{name} (JSON Schema)</summary>"
     return f"<details>{title}\n\n```json\n{schema}\n```\n</details>"
 
 

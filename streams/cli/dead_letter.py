@@ -62,6 +62,15 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
     """As far as the body need not be read for it; None: nothing speaks against it."""
 
 
+class ShownLetter(DeadLetter, frozen=True, rename="camel"):
+    """`brh dlq show --json` prints it."""
+
+    headers: dict[str, Any]
+    """As AMQP carries them; what is no JSON is quoted."""
+    event: Any | msgspec.UnsetType = msgspec.UNSET
+    """Of an orphan record: the event that its body is. Left out with --out, and of other messages."""
+
+
 class Letters(msgspec.Struct, frozen=True):
     """What waits in a queue; `brh dlq list --json` prints it."""
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 import click
 import msgspec
 import rich_click
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from bridge.amqp_address import AmqpAddress
 from bridge.contract.inbound import RejectionCode
@@ -25,7 +25,7 @@ from bridge.topology import ORPHANS, REJECTED
 from streams.cli import show_letters as show
 from streams.cli.arguments import AS_JSON
 from streams.cli.broker import inspected
-from streams.cli.dead_letter import UNKNOWN_ORIGIN, DeadLetter, Letters, dead_letter, letter_id
+from streams.cli.dead_letter import UNKNOWN_ORIGIN, DeadLetter, Letters, ShownLetter, dead_letter, letter_id
 from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_NOT_READY, EXIT_USAGE, CliError
 from streams.cli.groups import Group
@@ -99,8 +99,10 @@ def show_letter(name: str, queue: str, file: Path | None, as_json: bool) -> None
             raise _not_there(QUEUES[queue], name, found)
     letter, headers = _letter(settings, found.chosen), found.chosen.properties.headers
     if as_json:
-        plain = msgspec.to_builtins(letter) | {"headers": show.plain(headers)}
-        click.echo(json.dumps(plain | ({"event": show.event(event.getvalue())} if event.getvalue() else {})))
+        told = show.event(event.getvalue()) if event.getvalue() else msgspec.UNSET
+        whole = ShownLetter(**asdict(letter), headers=show.plain(headers), event=told)
+        # Not msgspec's JSON: the event may hold integers and signs that it cannot write.
+        click.echo(json.dumps(msgspec.to_builtins(whole)))
     else:
         click.echo("\n".join(show.letter(letter, headers, event.getvalue())))
 

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,7 +27,7 @@ _EXIT_CODES: Final = {"no-stack": EXIT_NOT_FOUND, "service-not-ready": EXIT_NOT_
 
 
 class Services(msgspec.Struct, frozen=True):
-    """`brh stack status --json` prints it."""
+    """`brh stack status --json` prints it, and so do `up` and `down` of what they leave behind."""
 
     services: list[ServiceStatus]
 
@@ -73,19 +74,35 @@ def command() -> None:
 @command.command(epilog=examples("brh stack up", "brh stack up --dir /var/tmp/stack"))
 @_dir_option
 @click.option("--timeout", type=float, default=UP_TIMEOUT_S, show_default=True, help="Seconds until all must answer.")
-def up(folder: Path, timeout: float) -> None:
+@_json_option
+def up(folder: Path, timeout: float, as_json: bool) -> None:
     """Start what does not run and return when all three answer. Keeps data and ports."""
     with _told():
-        Stack(folder, click.echo).up(timeout)
+        stack = Stack(folder, _say(as_json))
+        stack.up(timeout)
+        _print_left(stack, as_json)
 
 
 @command.command(epilog=examples("brh stack down", "brh stack down --wipe"))
 @_dir_option
 @click.option("--wipe", is_flag=True, help="Drop the data and the remembered ports too.")
-def down(folder: Path, wipe: bool) -> None:
+@_json_option
+def down(folder: Path, wipe: bool, as_json: bool) -> None:
     """Stop the three cleanly. Their data stays."""
     with _told():
-        Stack(folder, click.echo).down(wipe=wipe)
+        stack = Stack(folder, _say(as_json))
+        stack.down(wipe=wipe)
+        _print_left(stack, as_json)
+
+
+def _say(as_json: bool) -> Callable[[str], None]:
+    """Where the steps are told: with --json they are no part of the answer."""
+    return partial(click.echo, err=as_json)
+
+
+def _print_left(stack: Stack, as_json: bool) -> None:
+    if as_json:
+        click.echo(as_text(Services(stack.status())))
 
 
 @command.command(epilog=examples("brh stack status", "brh stack status --json"))

@@ -8,13 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from bridge.contract.inbound import HEADER_TYPE, PAYLOAD_TYPE
 from bridge.envelope import Properties
+from reference.cli import DOCUMENTS
 from streams.cli import brh, show_letters
 from streams.cli.dead_letter import UNKNOWN_ORIGIN, Death, Verdict, dead_letter, death, letter_id, verdict
 from streams.cli.look import Look
@@ -166,6 +169,18 @@ def test_show_prints_an_orphan_record_whole(run: Any) -> None:
     assert (result.exit_code, asked[0][0], '"reason": "no-header"' in result.stdout) == (0, "brh.orphans", True)
     plain = json.loads(run(orphan, b'{"a": 1}', "show", name, "--queue", "orphans", "--json")[0].stdout)
     assert (plain["event"], plain["problem"]) == ({"a": 1}, None)
+
+
+def test_what_show_prints_is_what_the_reference_documents(run: Any) -> None:
+    schema = msgspec.json.schema(DOCUMENTS["dlq show"])
+    (kind,) = (each for name, each in schema["$defs"].items() if schema["$ref"].endswith(f"/{name}"))
+    letter, orphan = payload(nested={"deep": [1, NOW, b"x"]}), Properties("brh.transaction.orphaned.v1", "T1")
+    for properties, queue in ((letter, "rejected"), (payload(brh_ordinal=0), "rejected"), (orphan, "orphans")):
+        found, name = Look(1, [incoming(properties)]), letter_id(properties, 4)
+        plain = json.loads(run(found, b'{"a": 1}', "show", name, "--queue", queue, "--json")[0].stdout)
+        Draft202012Validator(schema).validate(plain)
+        assert set(plain) == {*kind["required"]} | ({"event"} if queue == "orphans" else set())
+        assert set(plain) <= set(kind["properties"])
 
 
 def test_a_body_goes_to_a_new_file_and_to_no_terminal(run: Any, tmp_path: Path) -> None:

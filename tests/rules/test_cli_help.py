@@ -72,7 +72,8 @@ def test_every_option_says_what_it_is_for(path: str) -> None:
 def test_what_can_be_read_can_be_read_by_programs() -> None:
     speaks = {path for path, command in ALL.items() if "--json" in [o for each in command.params for o in each.opts]}
     assert speaks == set(DOCUMENTS), "the reference tells of each what it prints"
-    reads = {"status", "list", "gaps", "explain", "wait", "fetch", "fsck", "dlq list", "dlq show", "stack status"}
+    reads = {"status", "list", "gaps", "explain", "wait", "fetch", "fsck", "dlq list", "dlq show"}
+    reads |= {"stack up", "stack down", "stack status", "stack env"}
     assert reads <= speaks
 
 
@@ -202,3 +203,13 @@ def test_schemas_are_json() -> None:
     assert len(blocks) >= 7
     for block in blocks:
         assert isinstance(json.loads(block.partition("```")[0]), dict)
+
+
+def test_schemas_of_one_command_are_told_apart() -> None:
+    sections = page().split("\n### brh ")[1:]
+    for section in sections:
+        titles = [line for line in section.splitlines() if "<summary>" in line]
+        assert len(set(titles)) == len(titles), section.partition("\n")[0]
+    (send,) = (section for section in sections if section.startswith("send\n"))
+    assert "<code>SendSummary</code>" in send
+    assert "<code>Verdicts</code>" in send
