@@ -49,7 +49,7 @@ def test_on_a_terminal_there_is_a_bar_that_fits_and_leaves_nothing_behind(column
     assert seen.rstrip().endswith(("\x1b[2K", "\x1b[?25h")), "the bar is wiped and the cursor is back"
     if columns == 100:
         assert "50 of 100 payloads" in words(seen)
-        assert re.search(r"[kMGT]?B/s", words(seen))
+        assert re.search(r"50\.0/100\.0 MB +\S+ [kMGT]?B/s +\d\d:\d\d\b", words(seen)), "bytes, rate, time left"
 
 
 @pytest.mark.parametrize("env", [{}, {"TERM": "dumb"}])

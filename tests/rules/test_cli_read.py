@@ -137,6 +137,17 @@ def test_wait_ends_with_exit_code_4_at_the_timeout(run: Run, answer: Answer) -> 
     assert "(timeout)" in result.stderr
 
 
+def test_wait_says_how_far_it_is_only_where_somebody_watches(run: Run) -> None:
+    half = row("AwaitingResults", header={}, series=[{"totalCount": 2, "receivedCount": 1, "bytes": 100}])
+    answers = half, row("Completed", header={}, series=[{"totalCount": 2, "receivedCount": 2, "bytes": 200}])
+    watched = run(Script(*answers), "wait", "T1", "--watch")
+    assert watched.stderr == "T1: 100 bytes of 200 bytes (50 %), AwaitingResults, 1 of 2 payloads\n"
+    assert watched.stdout.startswith("T1 Completed")
+    for quiet in (["wait", "T1"], ["wait", "T1", "--watch", "--json"]):
+        result = run(Script(*answers), *quiet)
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_wait_shows_what_it_knew_last(run: Run) -> None:
     result = run(Script(row("AwaitingResults"), AWAY), "wait", "T1", "--timeout", "20ms", "--json")
     assert (result.exit_code, json.loads(result.stdout)["state"]) == (4, "AwaitingResults")
