@@ -30,11 +30,17 @@ def too_many_series(now: datetime) -> Problem:
 def too_many_payloads(transaction: Transaction, now: datetime) -> Problem | None:
     """Why the series, as far as they are known, are more than one transaction may have; None when they are not."""
     wanted = [each for each in transaction.series.values() if each.listed or transaction.header is None]
-    count = sum(each.total_count or 0 for each in wanted)
+    detail = beyond_payloads_max(sum(each.total_count or 0 for each in wanted))
+    if detail is None:
+        return None
+    return _problem(OutcomeCode.TOO_MANY_PAYLOADS, "A transaction has too many payloads", detail, now)
+
+
+def beyond_payloads_max(count: int) -> str | None:
+    """Why so many payloads of all series are more than one transaction may have; None when they are not."""
     if count <= PAYLOADS_MAX:
         return None
-    detail = f"Its series have {count} payloads together, and a transaction has at most {PAYLOADS_MAX}: split it."
-    return _problem(OutcomeCode.TOO_MANY_PAYLOADS, "A transaction has too many payloads", detail, now)
+    return f"Its series have {count} payloads together, and a transaction has at most {PAYLOADS_MAX}: split it."
 
 
 def too_many_open(limit: int, now: datetime) -> Expired:

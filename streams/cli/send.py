@@ -14,7 +14,7 @@ import rich_click
 from rich.filesize import decimal
 
 from bridge.contract.inbound import PAYLOAD_MAX_BYTES
-from bridge.settings import AmqpSettings, load
+from bridge.settings import AmqpSettings, BridgeSettings, load
 from streams.cli.arguments import AS_JSON, TXN, Percent, Size
 from streams.cli.client import connected
 from streams.cli.documents import as_text
@@ -25,6 +25,7 @@ from streams.cli.missing import Missing, missing_of
 from streams.cli.payloads import FileSource, Source
 from streams.cli.producer import Progress, SendSummary, send
 from streams.cli.progress import Moved, shown
+from streams.remedies import remedy
 from streams.settings import ClientSettings
 
 
@@ -66,8 +67,8 @@ def command(
 
     It returns when the broker has confirmed everything. If it is interrupted, run the same command again: what has
     arrived is absorbed as a duplicate. Only keep files, chunk size and type, or it is another result and a conflict.
-    With --only-missing it is not even sent again: neither what has arrived, nor the header where that has.
-    With --check nothing is sent: exit code 1 when the bridge would refuse a message.
+    With --only-missing neither what has arrived is sent again, nor a header that has. With --check nothing is sent:
+    exit code 1 when the bridge would refuse a message (BRH_PAYLOAD_MAX_BYTES counts), or there are too many payloads.
     """
     if only_missing and duplicates:
         raise click.BadParameter("is not for --only-missing.", param_hint="--duplicates")
@@ -107,16 +108,20 @@ def _tell_of_more(only: Missing | None) -> None:
 
 
 def _check(transaction: str, transaction_type: str, series: Mapping[str, Source], as_json: bool) -> None:
-    """Raises CliError when a message would be refused, or a file cannot be read."""
+    """Raises CliError when a message would be refused or the transaction Failed, or a file cannot be read."""
     try:
-        found = judge(transaction, transaction_type, series)
+        limit = load(BridgeSettings).payload_max_bytes
+        found = judge(transaction, transaction_type, series, payload_max_bytes=limit)
     except OSError as error:
-        message, remedy = f"The source cannot be read: {error}", "Name files that can be read."
-        raise CliError(message, code="source", remedy=remedy) from error
+        message, helps = f"The source cannot be read: {error}", "Name files that can be read."
+        raise CliError(message, code="source", remedy=helps) from error
     click.echo(as_text(found) if as_json else "\n".join(lines(found)))
     if found.rejected:
         message = f"{found.rejected} of {found.messages} messages of {transaction} would be refused"
         raise CliError(message, code="contract", remedy="Correct what is named; the codes are those of rejections.")
+    if found.code is not None:
+        message = f"{transaction} would be Failed, although each of its {found.messages} messages is taken"
+        raise CliError(message, code="contract", remedy=remedy(found.code) or "Correct what is named.")
 
 
 async def _missing(url: str, transaction: str, series: Mapping[str, Source]) -> Missing:

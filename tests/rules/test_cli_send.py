@@ -212,11 +212,13 @@ def test_a_broker_that_is_not_there_is_said_without_its_password(tmp_path: Path)
     assert "secret" not in result.output
 
 
-def checked(folder: Path, *arguments: str) -> Any:
+def checked(folder: Path, *arguments: str, **env: str) -> Any:
     (folder / "two").write_bytes(b"ab")
+    (folder / "five").write_bytes(b"abcde")
     (folder / "empty").touch()
     given = [argument.replace("DIR", str(folder)) for argument in arguments]
-    return CliRunner(env={"BRH_AMQP_URL": "amqp://127.0.0.1:1/"}).invoke(brh, ["send", "T1", "--check", *given])
+    settings = {"BRH_AMQP_URL": "amqp://127.0.0.1:1/", **env}
+    return CliRunner(env=settings).invoke(brh, ["send", "T1", "--check", *given])
 
 
 def test_a_check_sends_nothing_and_says_what_the_bridge_would_say(tmp_path: Path) -> None:
@@ -257,6 +259,31 @@ def test_what_would_be_refused_is_named_with_the_code_of_the_rejection(tmp_path:
 def test_a_check_finds_what_is_too_much(series: dict[str, Sized], codes: list[str]) -> None:
     found = judge("T1", "default", series)
     assert [each.code for each in found.verdicts if each.code] == codes
+
+
+def test_a_check_knows_how_large_a_payload_may_be_here(tmp_path: Path) -> None:
+    given = ("--series", "a=DIR/five", "--chunk-size", "2", "--json")
+    assert checked(tmp_path, *given, BRH_PAYLOAD_MAX_BYTES="2").exit_code == 0
+    result = checked(tmp_path, *given, BRH_PAYLOAD_MAX_BYTES="1")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["verdicts"][1]["code"]) == (1, "payload-too-large")
+    assert (found["messages"], found["rejected"]) == (4, 2), "the last one has a single byte"
+
+
+def test_a_check_counts_the_payloads_of_all_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series = {name: Sized(1_000_000) for name in "abcde"}
+    assert (judge("T1", "default", series).code, judge("T1", "default", series).rejected) == (None, 0)
+    found = judge("T1", "default", {**series, "f": Sized()})
+    assert (found.code, found.rejected) == ("too-many-payloads", 0), "the bridge takes them, and the tracker gives up"
+    monkeypatch.setattr("tables.limits.PAYLOADS_MAX", 1)
+    result = checked(tmp_path, "--series", "a=DIR/two", "--chunk-size", "1")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (
+        1,
+        "T1: Its series have 2 payloads together, and a transaction has at most 1: split it. (too-many-payloads)",
+    )
+    said, helps = result.stderr.splitlines()
+    assert said == "brh: T1 would be Failed, although each of its 3 messages is taken (contract)"
+    assert "larger payloads" in helps
 
 
 def test_a_check_reads_what_it_judges(tmp_path: Path) -> None:
