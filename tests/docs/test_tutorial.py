@@ -68,6 +68,18 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
             assert line in output, f"{line!r} is not in what this says:\n{commands}\n{output}"
 
 
-def test_the_tutorial_has_commands_and_says_what_they_print() -> None:
+def test_what_is_not_run_is_the_first_block_alone_and_the_page_says_so() -> None:
+    kinds = re.findall(r"^```(\S*)\n.*?^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert (kinds[0], {*kinds[1:]}) == ("bash", {"sh", "text"})
+    (first,) = re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(first.splitlines()) == 2
+    assert "Every command\nhere but the first two is run as it stands" in PAGE.read_text()
+
+
+def test_the_tutorial_says_what_its_commands_print_in_lines_that_nothing_else_prints() -> None:
     assert len(blocks()) >= 8
-    assert sum(bool(wanted) for _, wanted in blocks()) >= 3
+    assert sum(bool(wanted) for _, wanted in blocks()) >= 4
+    for commands, wanted in blocks():
+        for line in wanted:
+            assert len(line) > 20, "a word is there by chance"
+            assert line not in commands
