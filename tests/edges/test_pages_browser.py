@@ -214,6 +214,20 @@ async def test_the_keyboard_is_enough(trackers: list[HttpTracker]) -> None:
         assert watched.wrong == []
 
 
+async def test_a_refused_delivery_is_tried_again_by_its_button(trackers: list[HttpTracker]) -> None:
+    async with window() as watched:
+        page = watched.page
+        await page.goto(f"{trackers[0].url}/transactions/refused")
+        await page.get_by_role("button", name="Retry now").click()
+        await expect(page.get_by_text("Your command is on its way.")).to_be_visible()
+        (sent,) = trackers[0].published
+        assert (sent.transaction, sent.action) == ("refused", "retry")
+        again = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> refused() >> command("retry", name=sent.id)
+        tell(trackers, again.transaction, "refused")
+        await expect(page.get_by_text("Your command was taken: retry")).to_be_visible()
+        assert watched.wrong == []
+
+
 async def _until(page: Page, truth: str) -> None:
     """Until this is true in the page, whose policy lets nobody evaluate anything there but from outside."""
     async with asyncio.timeout(DEADLINE_MS / 1_000):

@@ -222,6 +222,34 @@ async def test_a_button_gives_a_command_once_and_says_what_became_of_it(trackers
     assert asked.published == [sent], "the same key again is the same command"
 
 
+async def test_a_delivery_that_is_refused_is_tried_again_by_a_button(trackers: list[HttpTracker]) -> None:
+    sending = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> refused()
+    tell(trackers, sending.transaction)
+    asked = trackers[1 - MINE]
+    assert f"/transactions/{T1}/retry" in forms(await get(asked, f"/transactions/{T1}"))
+    status, location, _ = await post(asked, f"/transactions/{T1}/retry", {"key": "k-2"})
+    assert (status, location) == (303, f"/transactions/{T1}?asked=k-2")
+    assert [(sent.transaction, sent.id, sent.action) for sent in asked.published] == [(T1, "k-2", "retry")]
+    tell(trackers, (sending >> command("retry", name="k-2")).transaction)
+    assert "was taken: retry" in (await get(asked, location)).text
+
+
+@pytest.mark.parametrize("path", [f"/transactions/{T1}", f"/transactions/{T1}/series/a"])
+async def test_the_legend_names_every_kind_of_cell(trackers: list[HttpTracker], path: str) -> None:
+    book = Playbook() >> header(a=1_000) >> payload("a", 1, of=1_000) >> payload("a", 1, of=1_000, body="y")
+    tell(trackers, (book >> delivered("Failed", "conflicting-payload")).transaction)
+    row = trackers[MINE].rows[T1]
+    row["series"][0] |= {"receivedCount": 300, "rangesTruncated": True}
+    row["series"][0] |= {"received": [[1, 99], [101, 105]], "missing": [[100, 100], [106, 400]]}
+    page = await get(trackers[MINE], path)
+    logo = {"gap"}
+    drawn = {(each["class"] or "").partition("-")[0] for each in page.all("path") if each.get("class")} - logo
+    classes = [(each.get("class") or "").split() for each in page.all("i")]
+    swatches = {each[1].partition("-")[0] for each in classes if "swatch" in each}
+    assert drawn == {"whole", "part", "missing", "conflict", "unknown"} == swatches
+    assert "not known" in page.text
+
+
 @pytest.mark.parametrize(
     ("path", "form", "status", "code"),
     [
