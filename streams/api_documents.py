@@ -169,6 +169,9 @@ class Explained(Answer, frozen=True):
     deadlines: Deadlines
     events: tuple[Happening, ...]
     command: str | None
+    """The command line that helps, waits, or gets the result; null for what is Failed or Abandoned."""
+    advice: str | None
+    """What there is to say of the command, or, without one, what can be done."""
 
 
 class CommandTaken(Answer, frozen=True):

@@ -11,9 +11,10 @@ import msgspec
 from bridge.contract.outbound import rfc3339
 from streams.queries import Document, Row
 from streams.recent import RECENT_MAX, Happened
-from tables.explain import explain
+from streams.remedies import helping
+from tables.explain import Explanation, explain
 from tables.projection import closed_view, view
-from tables.transaction import FINAL, Transaction
+from tables.transaction import FINAL, State, Transaction
 
 EVENTS_MAX: Final = RECENT_MAX
 """In one answer: all that the transaction remembers by itself, which is fewer, and the last ones of what is recent."""
@@ -44,7 +45,15 @@ def explanation(transaction: Transaction, row: Row, now: datetime, recent: Seque
         "deadlines": shown["deadlines"],
         "events": _ordered(tuple(_events(shown)), recent),
         "command": found.command,
+        "advice": _advice(transaction, found),
     }
+
+
+def _advice(transaction: Transaction, found: Explanation) -> str | None:
+    """Where there is no command, what somebody can do who still wants the result."""
+    if transaction.state not in (State.FAILED, State.ABANDONED):
+        return found.advice
+    return helping(transaction.problem.code if transaction.problem else None, transaction.id)
 
 
 def _since(transaction: Transaction) -> datetime:

@@ -88,3 +88,9 @@ def remedy_of_answer(code: str, status: int, transaction_id: str = "TXN") -> str
     """What helps against a problem that the API has answered with."""
     otherwise = _BY_STATUS.get(status, "Look at the log of the tracker.")
     return remedy(code, transaction_id) or otherwise.replace("{id}", transaction_id)
+
+
+def helping(code: str | None, transaction_id: str) -> str:
+    """What can be done about a result that cannot be had."""
+    known = remedy(code, transaction_id) if code else None
+    return known or "An outcome never changes: mend the cause, then send the result under another transaction id."

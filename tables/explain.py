@@ -25,9 +25,11 @@ class Explanation(msgspec.Struct, frozen=True, rename="camel"):
     waiting_for: tuple[str, ...] = ()
     """A sentence for each thing; none when nothing is waited for."""
     command: str | None = None
-    """The command line that shows more, or gets the result."""
+    """The command line that helps, waits, or gets the result; None where none does."""
     otherwise: tuple[str, ...] = ()
     """What time alone brings, and when, in that order."""
+    advice: str | None = None
+    """What there is to say of the command."""
 
 
 def explain(transaction: Transaction, now: datetime) -> Explanation:
@@ -69,9 +71,11 @@ def _awaiting(transaction: Transaction, now: datetime) -> Explanation:
     if transaction.conflict is not None:
         meaning = "what came first stays" if header else "the header decides what that means"
         summary += f"; messages contradict each other ({transaction.conflict.code}), {meaning}"
-    gaps = any(series.total_count for _, series in incomplete)
-    command = f"brh gaps {transaction.id}" if gaps else None
-    return Explanation(f"{summary}.", tuple(waiting), command, _otherwise(transaction, now))
+    command, advice = f"brh wait {transaction.id}", None
+    if any(series.total_count for _, series in incomplete):
+        command = f"brh send {transaction.id} --only-missing"
+        advice = f"With the same --series as before it sends what is missing; `brh gaps {transaction.id}` names it."
+    return Explanation(f"{summary}.", tuple(waiting), command, _otherwise(transaction, now), advice)
 
 
 def _lacks(name: str, series: Series) -> str:

@@ -15,7 +15,6 @@ from bridge.blobs import Blobs, BlobsError
 from bridge.contract.outbound import Outcome
 from bridge.settings import load
 from bridge.unreadable import Unreadable
-from streams.cli import show
 from streams.cli.arguments import AS_JSON, TXN
 from streams.cli.client import connected
 from streams.cli.documents import as_text
@@ -24,6 +23,7 @@ from streams.cli.errors import EXIT_DATA_WRONG, EXIT_NOT_FOUND, EXIT_NOT_READY, 
 from streams.cli.help import examples
 from streams.cli.progress import Moved, Show, shown
 from streams.outcome import find_outcome
+from streams.remedies import helping
 from streams.settings import ClientSettings
 
 
@@ -99,7 +99,7 @@ async def _completed(blobs: Blobs, api_url: str, transaction: str) -> Outcome:
         raise CliError(
             f"{transaction} {outcome.outcome}, so there is nothing to fetch: {why}",
             code=problem.code if problem else "unknown",
-            remedy=show.helping(problem.code if problem else None, transaction),
+            remedy=helping(problem.code if problem else None, transaction),
         )
     return outcome
 

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 
 from streams.cli.paper import Paper, Ranges, ranges
 from streams.cli.spans import from_now
-from streams.remedies import remedy
+from streams.remedies import helping, remedy
 from tables.transaction import FINAL
 
 RANGES_SHOWN: Final = 8
@@ -114,9 +114,10 @@ def advice(row: Object) -> str:
     name = row["transactionId"]
     match row["state"]:
         case "AwaitingResults" if any(series["missing"] for series in row["series"]):
-            return f"Next: `brh gaps {name}` names what is missing, `brh wait {name}` waits for it."
+            send = f"`brh send {name} --only-missing` with the same --series as before sends what is missing"
+            return f"Next: {send}, `brh gaps {name}` names it."
         case "AwaitingResults":
-            return f"Next: `brh explain {name}` says what it waits for, `brh wait {name}` waits for it."
+            return f"Next: `brh wait {name}` waits for it, `brh explain {name}` says what it waits for."
         case "SendingCompletion" if row["deadlines"]["kind"] == "retry":
             return f"Next: `brh retry {name}` tries its delivery at once, `brh explain {name}` says why it was refused."
         case "SendingCompletion":
@@ -125,12 +126,6 @@ def advice(row: Object) -> str:
             return f"Next: `brh fetch {name} --out DIR` downloads and verifies it."
         case _:
             return helping(row["problem"]["code"] if row["problem"] else None, name)
-
-
-def helping(code: str | None, transaction: str) -> str:
-    """What can be done about a result that cannot be had."""
-    known = remedy(code, transaction) if code else None
-    return known or "An outcome never changes: mend the cause, then send the result under another transaction id."
 
 
 def explanation(found: Object, paper: Paper = PLAIN, now: datetime | None = None) -> list[str]:
@@ -147,6 +142,9 @@ def explanation(found: Object, paper: Paper = PLAIN, now: datetime | None = None
     lines += ["", f"Every event with its offset: brh replay {found['transactionId']}"]
     if found["command"]:
         lines.append(paper.styled(f"Next: {found['command']}", bold=True))
+    # Nor does it tell this.
+    if advice := found.get("advice"):
+        lines.append(advice if found["command"] else paper.styled(f"What helps: {advice}", bold=True))
     return lines
 
 

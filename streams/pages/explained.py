@@ -25,6 +25,7 @@ class ExplainedPage(msgspec.Struct, frozen=True):
     waiting_for: tuple[str, ...]
     otherwise: tuple[Deadline, ...]
     command: str | None
+    advice: str | None
     steps: tuple[Step, ...]
 
 
@@ -41,5 +42,6 @@ def explained_page(explanation: Document, now: datetime) -> ExplainedPage:
         waiting_for=tuple(explanation["waitingFor"]),
         otherwise=tuple(brought(each, now) for each in explanation["otherwise"]),
         command=explanation["command"],
+        advice=explanation.get("advice"),
         steps=steps(explanation["events"], now),
     )

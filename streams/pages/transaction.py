@@ -81,6 +81,8 @@ class TransactionPage(msgspec.Struct, frozen=True):
     waiting_for: Sequence[str]
     otherwise: tuple[Deadline, ...]
     command: str | None
+    advice: str | None
+    """None where the trouble says it already."""
     facts: tuple[Fact, ...]
     share: float | None
     """Received of all, from 0 to 1; None while nobody knows how many."""
@@ -105,7 +107,9 @@ def spans_of(row: Row) -> dict[str, Span]:
 def transaction_page(row: Row, explanation: Document, counts: Mapping[str, Counts], now: datetime) -> TransactionPage:
     """The page at the moment `now`; `counts` are, by series, what is known of the cells of `spans_of` the row."""
     known, spans = _series_shown(row), spans_of(row)
-    problem = row["problem"]
+    trouble = _trouble(row["problem"], row["transactionId"], now) if row["problem"] else None
+    # A tracker of the release before gives none.
+    advice = explanation.get("advice")
     return TransactionPage(
         id=row["transactionId"],
         type=row["transactionType"],
@@ -116,9 +120,10 @@ def transaction_page(row: Row, explanation: Document, counts: Mapping[str, Count
         waiting_for=explanation["waitingFor"],
         otherwise=tuple(brought(each, now) for each in explanation["otherwise"]),
         command=explanation["command"],
+        advice=None if trouble and trouble.remedy == advice else advice,
         facts=tuple(_facts(row, now)),
         share=_share(row),
-        trouble=_trouble(problem, row["transactionId"], now) if problem else None,
+        trouble=trouble,
         series=tuple(
             shown(row, each, spans.get(each["seriesType"]), counts.get(each["seriesType"], ())) for each in known
         ),

@@ -31,7 +31,7 @@ async def test_whoever_is_asked_it_is_what_the_owner_knows_now(trackers: list[Ht
     trackers[1 - MINE].known[T1] = OPEN.transaction  # of a time when it was the owner
     for tracker in trackers:
         status, found = await tracker.get(f"/v1/transactions/{T1}/explain")
-        assert (status, found["state"], found["command"]) == (200, "AwaitingResults", "brh gaps T1")
+        assert (status, found["state"], found["command"]) == (200, "AwaitingResults", "brh send T1 --only-missing")
         assert found["waitingFor"] == ["Series a: 1 of 3 payloads: 3."]
         assert found["since"] == rfc3339(START)
         assert found["deadlines"]["kind"] == "idle"
@@ -77,6 +77,23 @@ def test_of_a_closed_one_the_row_tells_what_happened_before_and_the_outcome_tell
 @pytest.mark.parametrize("transaction", [OPEN.transaction, NEWER.transaction])
 def test_an_open_one_is_told_from_one_moment(transaction: Transaction) -> None:
     assert explanation(transaction, {}, START)["deadlines"] == view(transaction)["deadlines"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "advice"),
+    [
+        ("Abandoned", "no-header", "Have the producer send the header, under another transaction id."),
+        ("Failed", "new-code", "An outcome never changes: mend the cause, then send the result under another"),
+    ],
+)
+def test_where_no_command_helps_it_is_said_what_does(outcome: str, code: str, advice: str) -> None:
+    book = Playbook() >> header(a=1) >> delivered(outcome, code)
+    found = explanation(book.transaction, view(book.transaction), START)
+    assert (found["command"], found["advice"].startswith(advice)) == (None, True)
+    opened = explanation(NEWER.transaction, view(NEWER.transaction), START)
+    assert "`brh gaps T1`" in opened["advice"]
+    waiting = Playbook() >> header(a=None)
+    assert explanation(waiting.transaction, view(waiting.transaction), START)["advice"] is None
 
 
 def test_it_is_said_since_when() -> None:

@@ -73,12 +73,17 @@ def test_ranges_are_short_and_say_how_many_more() -> None:
     assert ranges([[1, 1], [3, 3], [5, 6]], 2) == "1, 3 and 1 more range"
 
 
+ADVICE = (
+    "Next: `brh send T1 --only-missing` with the same --series as before sends what is missing, `brh gaps T1` names it."
+)
+
+
 def test_status_shows_each_series_and_its_gaps() -> None:
     lines = show.status(row(series=[series(4, [[1, 2]], [[3, 4]])]))
     assert "a: 2 of 4 (50 %), 2.0 kB" in lines
     assert "  ▮▮▯▯" in lines
     assert "  2 missing: 3-4" in lines
-    assert "brh gaps T1" in lines[-1]
+    assert lines[-1] == ADVICE
 
 
 def test_status_of_what_is_not_known() -> None:
@@ -144,13 +149,21 @@ def test_an_explanation_is_what_is_waited_for_what_time_brings_what_happened_and
         "  2026-01-31T12:10:00.000Z  problem (gap): Payloads are missing: Nothing new came for 600 s and more.",
         "",
         "Every event with its offset: brh replay T1",
-        "Next: brh gaps T1",
+        "Next: brh send T1 --only-missing",
+        "With the same --series as before it sends what is missing; `brh gaps T1` names it.",
     ]
     closed = book >> delivered("Completed")
     lines = show.explanation(explanation(closed.transaction, view(closed.transaction), closed.now))
     assert lines[0].startswith("T1 is Completed since")
     assert "Waits for:" not in lines
     assert lines[-1] == "Next: brh fetch T1 --out T1"
+    failed = Playbook() >> header(a=1) >> delivered("Failed", "unknown-series")
+    found = explanation(failed.transaction, view(failed.transaction), failed.now)
+    wanted = "What helps: List the series in the header, and send the result under another transaction id."
+    assert show.explanation(found)[-1] == wanted
+    assert wanted.endswith(show.status(view(failed.transaction))[-1]), "the same words as in the status"
+    del found["advice"]  # as a tracker of the release before answers
+    assert show.explanation(found)[-1] == "Every event with its offset: brh replay T1"
 
 
 def test_an_empty_list_says_so() -> None:
@@ -227,7 +240,7 @@ def test_status_on_a_terminal_is_this() -> None:
         "",
         "Next deadline: 0 s ago (2026-01-31T12:10:00.000Z), when its gaps are told, unless something new comes.",
         "Waits until 2026-02-01T12:00:00.000Z at most.",
-        "Next: `brh gaps T1` names what is missing, `brh wait T1` waits for it.",
+        ADVICE,
     ]
 
 

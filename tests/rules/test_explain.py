@@ -12,6 +12,9 @@ from tables.explain import SERIES_SAID_MAX, Explanation, explain, range_text
 from tables.rules import opened
 from tables.transaction import State
 
+SEND = "brh send T1 --only-missing"
+HOW = "With the same --series as before it sends what is missing; `brh gaps T1` names it."
+
 
 def explained(book: Playbook) -> Explanation:
     return explain(book.transaction, book.now)
@@ -42,12 +45,13 @@ def test_before_the_header_the_header_is_waited_for_and_what_payloads_told() -> 
     assert explained(book) == Explanation(
         "T1 has no header yet; 2 payloads of 2 series arrived.",
         ("The header, which tells the series to expect.", "Series a: 3 of 4 payloads: 1, 3-4."),
-        "brh gaps T1",
+        SEND,
         (
             "2026-01-31T12:10:00.000Z: abandoned, unless its header comes.",
             "2026-01-31T12:10:00.000Z: its gaps are told, unless something new comes.",
             "2026-02-01T12:00:00.000Z: abandoned, unless everything has come.",
         ),
+        HOW,
     )
 
 
@@ -61,17 +65,18 @@ def test_with_the_header_the_missing_ordinals_of_its_series_are_named() -> None:
             "Series a: 50 of 128 payloads: 17, 42-90.",
             "Series log: nothing arrived yet, and its total count is not known.",
         ),
-        "brh gaps T1",
+        SEND,
         (
             "2026-01-31T12:10:00.000Z: its gaps are told, unless something new comes.",
             "2026-02-01T12:00:00.000Z: abandoned, unless everything has come.",
         ),
+        HOW,
     )
 
 
-def test_where_no_gap_is_known_no_command_is_named() -> None:
-    assert explained(Playbook() >> header(a=None)).command is None
-    assert explained(Playbook() >> payload("a", 1, of=1)).command is None
+def test_where_no_gap_is_known_there_is_nothing_to_do_but_to_wait() -> None:
+    for book in (Playbook() >> header(a=None), Playbook() >> payload("a", 1, of=1)):
+        assert (explained(book).command, explained(book).advice) == ("brh wait T1", None)
 
 
 def test_many_holes_and_many_series_are_cut_short() -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 from http_trackers import TOPICS, HttpTracker, two_trackers
-from playbook import T1, Playbook, command, delivered, header, payload, refused
+from playbook import T1, Playbook, command, delivered, header, passes, payload, refused
 
 from streams.access import ASSETS_PATH
+from streams.cli import show
 from streams.pages import assets
 from streams.pages.explained import explained_page
 from streams.pages.routes import pause_s
@@ -180,6 +181,30 @@ async def test_a_closed_transaction_does_not_ask_again_and_links_its_parts(track
     links = [each.get("href") for each in page.all("a")]
     assert f"https://a/results/{T1}/_outcome.json" in links
     assert f"https://a/results/{T1}/a/part-00000" in links
+
+
+async def test_what_helps_comes_first_and_is_the_same_wherever_somebody_looks(trackers: list[HttpTracker]) -> None:
+    gap = Playbook() >> header(a=2) >> payload("a", 1, of=2) >> passes(minutes=11)
+    tell(trackers, gap.transaction)
+    send = f"brh send {T1} --only-missing"
+    _, told = await trackers[0].get(f"/v1/transactions/{T1}/explain")
+    for path in (f"/transactions/{T1}", f"/transactions/{T1}/explain"):
+        page = (await get(trackers[0], path)).text
+        said = page.rpartition("Next")[2]
+        assert said.index(send) < said.index(f"brh gaps {T1}"), path
+        assert told["advice"].replace("`", "") in page
+    page = (await get(trackers[0], f"/transactions/{T1}")).text
+    assert page.index(f"Send what is missing: {send}") < page.rindex("Next"), "the trouble says so, too"
+    assert told["command"] == send
+    assert show.advice(trackers[MINE].rows[T1]).startswith(f"Next: `{send}`")
+
+
+async def test_without_a_command_a_page_says_what_can_be_done_once(trackers: list[HttpTracker]) -> None:
+    book = Playbook() >> header(a=1) >> delivered("Abandoned", "no-header")
+    tell(trackers, book.transaction)
+    advice = "Have the producer send the header, under another transaction id."
+    for path in (f"/transactions/{T1}", f"/transactions/{T1}/explain"):
+        assert (await get(trackers[0], path)).text.count(advice) == 1
 
 
 async def test_a_problem_comes_with_its_code_and_its_remedy(trackers: list[HttpTracker]) -> None:

@@ -110,7 +110,7 @@ async def test_what_is_open_is_not_delivered_again_and_says_so(world: World, txn
     assert f"{txn} is AwaitingResults: there is nothing to deliver yet (nothing-to-retry)" in result.stderr
     assert (await run(world, "retry", f"{txn}-unknown")).exit_code == 3
     explained = await run(world, "explain", txn)
-    assert (explained.exit_code, f"Next: brh gaps {txn}" in explained.stdout) == (0, True)
+    assert (explained.exit_code, f"Next: brh send {txn} --only-missing" in explained.stdout) == (0, True)
     assert "Series s: 1 of 2 payloads: 2." in explained.stdout
     assert "Next deadline: " in (await run(world, "status", txn)).stdout
 
