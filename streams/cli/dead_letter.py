@@ -71,13 +71,15 @@ class ShownLetter(DeadLetter, frozen=True, rename="camel"):
     """Of an orphan record: the event that its body is. Left out with --out, and of other messages."""
 
 
-class Letters(msgspec.Struct, frozen=True):
+class Letters(msgspec.Struct, frozen=True, rename="camel"):
     """What waits in a queue; `brh dlq list --json` prints it."""
 
     queue: str
     waiting: int
     """Messages in the queue, without those that somebody has in hand."""
+    looked_at: int
     messages: list[DeadLetter]
+    """Those that were looked at; with --transaction, those among them that are of these transactions."""
 
 
 def dead_letter(properties: Properties, size: int, payload_max_bytes: int) -> DeadLetter:

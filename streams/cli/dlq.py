@@ -52,27 +52,36 @@ QUEUE = click.option(
     help="Messages that were refused, or records of payloads that are in no result.",
 )
 
+TRANSACTIONS = click.option(
+    "--transaction", "transactions", metavar="TXN", multiple=True, help="Those of this one; repeat it."
+)
+
 
 @click.group("dlq", cls=Group, epilog=examples("brh dlq list", "brh dlq redrive --all --dry-run"))
 def command() -> None:
     """Messages that were put aside: look at them, and send back what can be taken now."""
 
 
-@command.command("list", cls=rich_click.RichCommand, epilog=examples("brh dlq list", "brh dlq list --queue orphans"))
+@command.command(
+    "list",
+    cls=rich_click.RichCommand,
+    epilog=examples("brh dlq list", "brh dlq list --transaction T1", "brh dlq list --queue orphans"),
+)
 @QUEUE
+@TRANSACTIONS
 @click.option("--limit", type=click.IntRange(1, LETTERS_MAX), default=100, show_default=True, help="At most so many.")
 @AS_JSON
-def list_letters(queue: str, limit: int, as_json: bool) -> None:
+def list_letters(queue: str, transactions: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List messages that were put aside, with what the bridge would say to them now.
 
-    They stay in their queue. No body is kept, but every one except the last passes the network.
+    They stay in their queue. No body is kept, but every one except the last passes the network. With --transaction
+    up to 1,000 are looked at.
     """
-    settings, found = _look(QUEUES[queue], limit)
-    letters = sorted((_letter(settings, seen) for seen in found.seen), key=lambda each: (each.since or "", each.id))
-    if as_json:
-        click.echo(as_text(Letters(QUEUES[queue], found.waiting, letters)))
-    else:
-        click.echo("\n".join(show.letters(QUEUES[queue], found.waiting, letters)))
+    settings, found = _look(QUEUES[queue], LETTERS_MAX if transactions else limit)
+    wanted = [each for each in found.seen if not transactions or each.properties.correlation_id in transactions]
+    letters = sorted((_letter(settings, seen) for seen in wanted), key=lambda each: (each.since or "", each.id))
+    listed = Letters(QUEUES[queue], found.waiting, len(found.seen), letters[:limit])
+    click.echo(as_text(listed) if as_json else "\n".join(show.letters(listed, transactions)))
 
 
 @command.command(
@@ -118,7 +127,7 @@ def show_letter(name: str, queue: str, file: Path | None, as_json: bool) -> None
     ),
 )
 @click.argument("names", metavar="[ID]...", nargs=-1)
-@click.option("--transaction", "transactions", metavar="TXN", multiple=True, help="Those of this one; repeat it.")
+@TRANSACTIONS
 @click.option("--code", "codes", metavar="CODE", type=click.Choice(CODES), multiple=True, help="As `list` shows it.")
 @click.option("--all", "everything", is_flag=True, help="Whatever is there.")
 @click.option(

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from bridge.contract.outbound import rfc3339
 from bridge.quoting import quoted
-from streams.cli.dead_letter import DeadLetter
+from streams.cli.dead_letter import DeadLetter, Letters
 from streams.cli.redrive import Report
 from streams.remedies import remedy
 
@@ -26,14 +26,18 @@ NESTED_MAX: Final = 8
 """Levels of a header that are shown."""
 
 
-def letters(queue: str, waiting: int, found: Sequence[DeadLetter]) -> list[str]:
-    """The messages of a queue, line by line."""
+def letters(listed: Letters, transactions: Sequence[str] = ()) -> list[str]:
+    """The messages of a queue, line by line; `transactions` are those whose messages were asked for, if any."""
+    waiting, found = listed.waiting, listed.messages
     if not waiting:
-        return [f"{queue} is empty."]
-    lines = [f"{queue} has {waiting} {'message' if waiting == 1 else 'messages'}."]
+        return [f"{listed.queue} is empty."]
+    lines = [f"{listed.queue} has {waiting} {'message' if waiting == 1 else 'messages'}."]
     lines += [_line(each) for each in found]
-    if len(found) < min(waiting, 1):
+    if not listed.looked_at:
         lines.append("Somebody has them in hand.")
+    elif transactions:
+        names = ", ".join(map(quoted, transactions))
+        lines.append(f"Of {names} these are {len(found)}, and {listed.looked_at} were looked at.")
     elif len(found) < waiting:
         lines.append(f"These are {len(found)} of them.")
     return [*lines, "Next: `brh dlq show ID` shows one, `brh dlq redrive` puts them back."]

@@ -14,12 +14,23 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from msgspec.structs import replace
 
 from bridge.contract.inbound import HEADER_TYPE, PAYLOAD_TYPE
 from bridge.envelope import Properties
 from reference.cli import DOCUMENTS
 from streams.cli import brh, show_letters
-from streams.cli.dead_letter import UNKNOWN_ORIGIN, Death, Verdict, dead_letter, death, letter_id, verdict
+from streams.cli.dead_letter import (
+    UNKNOWN_ORIGIN,
+    DeadLetter,
+    Death,
+    Letters,
+    Verdict,
+    dead_letter,
+    death,
+    letter_id,
+    verdict,
+)
 from streams.cli.look import Look
 from streams.cli.redrive import Redrive
 
@@ -37,6 +48,10 @@ def payload(**headers: Any) -> Properties:
 
 def incoming(properties: Properties, size: int = 4) -> Any:
     return SimpleNamespace(properties=properties, size=size)
+
+
+def listed(*letters: DeadLetter, waiting: int = 1) -> list[str]:
+    return show_letters.letters(Letters("brh.rejected", waiting, len(letters), [*letters]))
 
 
 values = st.recursive(
@@ -61,7 +76,7 @@ def test_the_last_death_is_told() -> None:
 @given(st.dictionaries(st.sampled_from(["x-death", "brh_ordinal", "other"]), values))
 def test_whatever_the_headers_hold_something_is_told_of_it(headers: dict[str, Any]) -> None:
     letter = dead_letter(Properties(headers=headers), 7, 100)
-    for line in show_letters.letter(letter, headers, b"{") + show_letters.letters("brh.rejected", 1, [letter]):
+    for line in show_letters.letter(letter, headers, b"{") + listed(letter):
         assert line.isascii()
         assert line.isprintable() or line.startswith("\"'")
     json.dumps(show_letters.plain(headers), allow_nan=False)
@@ -108,7 +123,7 @@ def test_what_is_too_large_by_the_setting_is_so_again() -> None:
 )
 def test_a_line_says_why_it_is_there(properties: Properties, words: str) -> None:
     letter = dead_letter(properties, 2_000, 1 << 20)
-    line = show_letters.letters("brh.rejected", 5, [letter])[1]
+    line = listed(letter, waiting=5)[1]
     assert line.endswith(words)
     assert line.startswith(f"{letter.id}  ")
 
@@ -116,15 +131,15 @@ def test_a_line_says_why_it_is_there(properties: Properties, words: str) -> None
 def test_ids_are_whole_and_escapes_are_not_obeyed() -> None:
     name = "T" * 128
     letter = dead_letter(Properties("brh.payload.v1\x1b[2J", name, headers={"a\nb": "c\x1bd"}), 1, 1)
-    assert name in show_letters.letters("brh.rejected", 1, [letter])[1]
+    assert name in listed(letter)[1]
     lines = show_letters.letter(letter, {"a\nb": "c\x1bd", "n": {"deep": [1, NOW]}}, b"")
     assert "header 'a\\nb': 'c\\x1bd'" in lines
     assert 'header \'n\': {"deep": [1, "2026-01-31T12:00:00.000Z"]}' in lines
 
 
 def test_an_empty_queue_and_one_that_somebody_reads_are_told_apart() -> None:
-    assert show_letters.letters("brh.rejected", 0, []) == ["brh.rejected is empty."]
-    assert "Somebody has them in hand." in show_letters.letters("brh.rejected", 3, [])
+    assert listed(waiting=0) == ["brh.rejected is empty."]
+    assert "Somebody has them in hand." in listed(waiting=3)
 
 
 # --- the commands
@@ -160,6 +175,21 @@ def test_list_prints_the_queue_or_json(run: Any) -> None:
     assert {each["problem"] and each["problem"]["code"] for each in plain["messages"]} == {None, "bad-ordinal"}
     assert [each["id"] for each in plain["messages"]] == sorted(each["id"] for each in plain["messages"])
     assert plain["messages"][0]["transactionId"] == "T1"
+
+
+def test_list_shows_those_of_a_transaction_among_all_that_are_looked_at(run: Any) -> None:
+    others = [incoming(replace(payload(), correlation_id=f"T1-{number}")) for number in range(3)]
+    found = Look(9, [*others, incoming(payload()), incoming(payload(brh_ordinal=2)), incoming(Properties())])
+    result, asked = run(found, b"", "list", "--transaction", "T1", "--limit", "5")
+    assert (result.exit_code, asked) == (0, [("brh.rejected", 1_000)])
+    lines = result.stdout.splitlines()
+    assert [line.split()[1] for line in lines[1:3]] == ["T1", "T1"]
+    assert lines[3] == "Of 'T1' these are 2, and 6 were looked at."
+    plain = json.loads(run(found, b"", "list", "--transaction", "T1", "--limit", "1", "--json")[0].stdout)
+    assert (plain["lookedAt"], [each["transactionId"] for each in plain["messages"]]) == (6, ["T1"])
+    two = run(found, b"", "list", "--transaction", "T1-0", "--transaction", "T1-2", "--json")[0]
+    assert {each["transactionId"] for each in json.loads(two.stdout)["messages"]} == {"T1-0", "T1-2"}
+    assert "these are 0, and 6" in run(found, b"", "list", "--transaction", "T")[0].stdout
 
 
 def test_show_prints_an_orphan_record_whole(run: Any) -> None:

@@ -161,6 +161,7 @@ async def test_why_it_is_not_done_is_a_page_of_its_own_with_what_each_record_bro
         assert sentence in page.text
     assert "offset 4711" in page.text
     assert f"brh replay {T1}" in page.text
+    assert f"brh dlq list --transaction {T1}" in page.text
     (live,) = (each for each in page.all("div") if each.get("id") == "live")
     assert live["hx-get"] == f"/transactions/{T1}/explain"
     book = Playbook() >> header(a=1) >> payload("a", 1, of=1) >> delivered("Completed")
