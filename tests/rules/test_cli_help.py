@@ -138,31 +138,43 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_a_script(shell: str) -> None:
+def test_each_shell_gets_a_script_that_asks_for_its_own_answers(shell: str) -> None:
     result = run("completion", shell)
     assert result.exit_code == 0
-    assert "_BRH_COMPLETE" in result.stdout
+    assert f"_BRH_COMPLETE={shell}_complete" in result.stdout
 
 
-def completed(*words: str, env: dict[str, str] | None = None) -> list[str]:
-    """What bash would offer for the last word."""
-    asked = {"_BRH_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+SHELLS = ("bash", "zsh", "fish")
+
+
+def completed(*words: str, shell: str = "bash", env: dict[str, str] | None = None) -> list[str]:
+    """What a shell would offer for the last word, asked and answered as its script does it."""
+    # fish tells the word itself, the others its number.
+    word = words[-1] if shell == "fish" else str(len(words) - 1)
+    asked = {"_BRH_COMPLETE": f"{shell}_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": word}
     program = [sys.executable, "-c", "from streams.cli import brh; brh(prog_name='brh')"]
     done = subprocess.run(
         program, env={**os.environ, **asked, **(env or {})}, capture_output=True, text=True, check=True
     )
-    return [line.partition(",")[2] for line in done.stdout.split()]
+    assert done.stderr == ""
+    lines = done.stdout.rstrip("\n").splitlines()
+    if shell == "zsh":  # kind, value and help, a line each
+        assert len(lines) % 3 == 0
+        return lines[1::3]
+    return [line.partition(",")[2].partition("\t")[0] for line in lines if line]
 
 
-def test_commands_options_and_states_are_completed() -> None:
-    assert completed("brh", "e") == ["explain", "extend"]
-    assert completed("brh", "dlq", "re") == ["redrive"]
-    assert completed("brh", "list", "--state", "A") == ["AwaitingResults", "Abandoned"]
-    assert set(completed("brh", "send", "T1", "--s")) == {"--series", "--shuffle", "--seed"}
+@pytest.mark.parametrize("shell", SHELLS)
+def test_commands_options_and_states_are_completed(shell: str) -> None:
+    assert completed("brh", "e", shell=shell) == ["explain", "extend"]
+    assert completed("brh", "dlq", "re", shell=shell) == ["redrive"]
+    assert completed("brh", "list", "--state", "A", shell=shell) == ["AwaitingResults", "Abandoned"]
+    assert set(completed("brh", "send", "T1", "--s", shell=shell)) == {"--series", "--shuffle", "--seed"}
 
 
-def test_without_an_api_there_are_no_ids_and_no_noise() -> None:
-    assert completed("brh", "status", "T", env={"BRH_API_URL": "http://127.0.0.1:1"}) == []
+@pytest.mark.parametrize("shell", SHELLS)
+def test_without_an_api_there_are_no_ids_and_no_noise(shell: str) -> None:
+    assert completed("brh", "status", "T", shell=shell, env={"BRH_API_URL": "http://127.0.0.1:1"}) == []
 
 
 def test_ids_and_types_are_those_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
