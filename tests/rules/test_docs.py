@@ -47,3 +47,23 @@ def test_every_question_has_a_test_that_shows_the_main_thing() -> None:
         assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{name}"
     for answer in text.split("\n## ")[1:]:
         assert NAMED_TEST.search(answer), answer
+
+
+        shown = answer.partition("Shown by ")[2]
+        assert any(each.startswith("tests/") for each in NAMED.findall(shown)), answer
+
+
+def test_what_programs_read_is_listed_for_them() -> None:
+    linked = {*LINKED.findall((ROOT / "docs/interfaces.md").read_text())}
+    schemas = {f"schemas/{each.name}" for each in ROOT.glob("docs/schemas/*.json")}
+    assert len(schemas) > 10
+    assert schemas | {"openapi.json", "asyncapi.yaml"} <= linked
+
+
+def test_the_readme_and_the_site_lead_to_what_an_operator_and_an_integrator_need() -> None:
+    read_on = (ROOT / "README.md").read_text().partition("## Read on")[2]
+    wanted = {"metrics.md", "tracing.md", "runbooks/index.md", "openapi.json", "asyncapi.yaml", "schemas"}
+    assert {f"docs/{each}" for each in wanted} <= {*LINKED.findall(read_on)}
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    pages = {str(each.relative_to(ROOT / "docs")) for each in ROOT.glob("docs/**/*.md")}
+    assert {page for page in pages if f": {page}\n" not in nav} == set()
