@@ -4,6 +4,9 @@
 //     BRH_AMQP_URL=amqp://user:password@host/vhost \
 //         java -cp 'target/dependency/*' Produce.java T1 cashflows=big.csv log=run.log
 //
+// That takes a JDK. The tests have a Java runtime only: they compile this file with Eclipse's compiler (`ecj -17`) and
+// run the class.
+//
 // Run it again after any failure: `T1.sent` remembers what the broker has confirmed. Without that file everything is
 // sent again, which is harmless: the same payload counts once.
 

@@ -67,3 +67,9 @@ def test_the_readme_and_the_site_lead_to_what_an_operator_and_an_integrator_need
     nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     pages = {str(each.relative_to(ROOT / "docs")) for each in ROOT.glob("docs/**/*.md")}
     assert {page for page in pages if f": {page}\n" not in nav} == set()
+
+
+def test_readers_of_the_java_example_are_told_how_it_was_tested() -> None:
+    assert '-jar", compiler' in (ROOT / "tests/examples/conftest.py").read_text(), "it is not, any more: tell that"
+    for file in ("examples/README.md", "examples/java/Produce.java"):
+        assert "Eclipse's compiler (`ecj -17`)" in (ROOT / file).read_text()
