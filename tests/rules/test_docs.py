@@ -48,7 +48,6 @@ def test_every_question_has_a_test_that_shows_the_main_thing() -> None:
     for answer in text.split("\n## ")[1:]:
         assert NAMED_TEST.search(answer), answer
 
-
         shown = answer.partition("Shown by ")[2]
         assert any(each.startswith("tests/") for each in NAMED.findall(shown)), answer
 
