@@ -13,6 +13,8 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
 
+from msgspec.structs import replace
+
 from bridge.blobs import BlobProperties, Blobs, Exists, MissingBlocks
 from bridge.checksums import combine, hex16
 from bridge.contract.outbound import Missing, Part, Problem, Ranges, SeriesResult, rfc3339
@@ -177,15 +179,17 @@ def _there(
 
 def _not_staged(lost: dict[str, list[int]]) -> Problem:
     missing: dict[str, Ranges | None] = {}
-    room = RANGES_MAX  # of all series together: a problem is one record
+    room, cut = RANGES_MAX, False  # of all series together: a problem is one record
     for name, found in lost.items():
-        if room:
-            missing[name], _ = ordinals.ranges(ordinals.of(found), room)
-            room -= len(missing[name] or ())
+        ranges, cut = ordinals.ranges(ordinals.of(found), room)  # without any room left everything is cut
+        if ranges:
+            missing[name] = ranges
+        room -= len(ranges)
     count = sum(map(len, lost.values()))
     names = ", ".join(islice(lost, SAID_MAX))
     detail = f"{count} accepted payloads of series {names} are not staged any more: send them again."
-    return _problem("blocks-missing", "Staged blocks have gone", detail, missing)
+    problem = _problem("blocks-missing", "Staged blocks have gone", detail, missing)
+    return replace(problem, missing_truncated=True) if cut else problem
 
 
 def _problem(code: str, title: str, detail: str, missing: Missing = None) -> Problem:

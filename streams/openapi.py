@@ -6,8 +6,10 @@ from importlib.metadata import version
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 from bridge.contract.inbound import TRANSACTION_ID, TRANSACTION_TYPE
+from bridge.contract.outbound import Problem
 from streams import api_documents as documents
 from streams.api_documents import Answer
 from streams.commands import ACTIONS, KEY_HEADER, USER_CHARS_MAX, USER_HEADER
@@ -187,7 +189,8 @@ def _spelled(schema: Schema) -> Schema:
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split())
     if schema.get("title") == "Problem":
-        schema["required"] = sorted(schema["properties"])
+        members = msgspec.structs.fields(Problem)
+        schema["required"] = sorted(each.encode_name for each in members if each.default is not UNSET)
     for member in schema.get("properties", {}).values():
         member.pop("default", None)
     return schema

@@ -186,10 +186,11 @@ def summary(row: Row) -> Document:
 def gaps(row: Row) -> Document:
     """The missing ordinals of every series whose total is known (none: an empty list), and the series without one.
 
-    `header` says whether it has come, `rangesTruncated` that there are more ranges than these. `lost` are ordinals that
-    had arrived and whose staged blocks have gone, which is found out when the result is delivered: they have to be sent
-    again as well.
+    `header` says whether it has come, `rangesTruncated` that there are more ranges than these, missing or lost. `lost`
+    are ordinals that had arrived and whose staged blocks have gone, which is found out when the result is delivered:
+    they have to be sent again as well.
     """
+    lost = _lost(row)
     known = {each["seriesType"]: each for each in row["series"] if each["totalCount"] is not None}
     seen = [each["seriesType"] for each in row["series"]]
     announced = [each["type"] for each in row["header"]["series"]] if row["header"] else []
@@ -199,17 +200,17 @@ def gaps(row: Row) -> Document:
         "header": row["header"] is not None,
         "series": {name: each["missing"] for name, each in known.items()},
         "unknownTotal": [name for name in dict.fromkeys([*announced, *seen]) if name not in known],
-        "rangesTruncated": any(_is_cut(each) for each in known.values()),
-        "lost": _lost(row),
+        "rangesTruncated": any(_is_cut(each) for each in known.values()) or lost.get("missingTruncated", False),
+        "lost": {name: ranges for name, ranges in (lost.get("missing") or {}).items() if ranges},
     }
 
 
-def _lost(row: Row) -> Document:
+def _lost(row: Row) -> Row:
+    """The last problem of a delivery that did not find what was staged; nothing once it does not matter any more."""
     if row["state"] != State.SENDING_COMPLETION:
         return {}
     told = [each for each in row.get("problems", ()) if each["code"] == BLOCKS_MISSING]
-    missing = told[-1]["missing"] if told else None
-    return {name: ranges for name, ranges in (missing or {}).items() if ranges}
+    return told[-1] if told else {}
 
 
 def _is_cut(series: Row) -> bool:

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from bridge.contract.inbound import TIMEOUT_MAX_S
 from bridge.contract.outbound import OutcomeCode, Problem, Stage, rfc3339
 from tables.decisions import Decision, Expired, GapNoticed, Overdue
-from tables.missing import missing_of
+from tables.missing import lacking
 from tables.policies import Limits
 from tables.transaction import FINAL, Transaction
 
@@ -178,8 +178,7 @@ def _lacks(transaction: Transaction) -> str:
 def _problem(
     code: str, title: str, detail: str, transaction: Transaction, now: datetime, *, terminal: bool = True
 ) -> Problem:
-    missing = missing_of(transaction)
-    return Problem(
+    problem = Problem(
         code=code,
         title=title,
         detail=detail,
@@ -187,8 +186,8 @@ def _problem(
         occurred_at=rfc3339(now),
         retryable=not terminal,
         terminal=terminal,
-        missing=missing,
     )
+    return lacking(transaction, problem)
 
 
 def _late(transaction: Transaction, code: str, title: str, limit_s: float, now: datetime, *, terminal: bool) -> Problem:

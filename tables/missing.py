@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.contract.outbound import Missing, Ranges
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from bridge.contract.outbound import Problem, Ranges
 from tables import ordinals
 from tables.transaction import Series, Transaction
 
@@ -29,14 +32,21 @@ def missing_ranges(series: Series, limit: int) -> tuple[Ranges, bool]:
     return ordinals.ranges(ordinals.upto(series.total_count or 0) & ~series.received, limit)
 
 
-def missing_of(transaction: Transaction) -> Missing:
-    """For each series that is not complete what it lacks; None where its total is not known."""
+def missing_of(transaction: Transaction) -> tuple[dict[str, Ranges | None], bool]:
+    """What each series lacks that is not complete, None where its total is not known; and whether that is cut."""
     found: dict[str, Ranges | None] = {}
-    limit = ranges_max(transaction)
+    limit, cut = ranges_max(transaction), False
     for name in names(transaction):
         series = transaction.series.get(name, Series())
         if series.total_count is None:
             found[name] = None
         elif not series.complete:
-            found[name] = missing_ranges(series, limit)[0]
-    return found
+            found[name], more = missing_ranges(series, limit)
+            cut = cut or more
+    return found, cut
+
+
+def lacking(transaction: Transaction, problem: Problem) -> Problem:
+    """The problem with what the transaction lacks; where that is cut it says so, or it would look complete."""
+    missing, cut = missing_of(transaction)
+    return replace(problem, missing=missing, missing_truncated=True if cut else UNSET)

@@ -35,7 +35,7 @@ from tables.due import wanted_ids
 from tables.effects import delivery_id
 from tables.limits import too_many_payloads, too_many_series
 from tables.messages import with_header, with_payloads
-from tables.missing import missing_of
+from tables.missing import lacking
 from tables.policies import DEFAULTS, Policies
 from tables.problems import not_taken, noted
 from tables.transaction import FINAL, Gap, Noted, Ordered, Series, Settled, State, Transaction, Verdict
@@ -196,9 +196,9 @@ def _obey(transaction: Transaction, command: Command, now: datetime) -> Transact
     match command.action:
         case "cancel" if verdict is None or verdict.outcome == "Completed":
             detail = f"{command.by} cancelled it."
-            title, missing = "The transaction was cancelled", missing_of(transaction)
-            problem = Problem(OutcomeCode.CANCELLED, title, detail, "await", rfc3339(now), missing=missing)
-            return _sending(transaction, Verdict("Abandoned", problem), now)
+            title = "The transaction was cancelled"
+            problem = Problem(OutcomeCode.CANCELLED, title, detail, "await", rfc3339(now))
+            return _sending(transaction, Verdict("Abandoned", lacking(transaction, problem)), now)
         case "extend" if verdict is None:
             return replace(transaction, extended_s=transaction.extended_s + command.extend_s)
         case "retry" if verdict is not None:

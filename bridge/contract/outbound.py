@@ -69,6 +69,8 @@ class Problem(Public, frozen=True):
     retryable: bool = False
     terminal: bool = True
     missing: Missing = None
+    missing_truncated: bool | UnsetType = UNSET
+    """There: true, more is missing than `missing` names. `GET /v1/transactions/{id}/gaps` tells what is missing now."""
     type: str = ""
 
     def __post_init__(self) -> None:

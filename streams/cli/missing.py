@@ -49,7 +49,7 @@ def missing_of(row: Mapping[str, Any], series: Mapping[str, Source]) -> Missing:
     _check(row, series)
     found = queries.gaps(row)
     if state is not State.AWAITING_RESULTS:
-        return Missing(_of(series, found["lost"]))
+        return Missing(_of(series, found["lost"]), cut=bool(found["lost"]) and found["rangesTruncated"])
     whole = {each: [[1, source.total_count]] for each, source in series.items() if source.total_count}
     return Missing(_of(series, {**whole, **found["series"]}), row["header"] is None, found["rangesTruncated"])
 

@@ -62,12 +62,12 @@ class Paper(NamedTuple):
         colours = dict(zip(self.marks, _CELL_COLOURS, strict=True))
         return "".join(self.styled("".join(run), fg=colours[mark]) for mark, run in groupby(drawn))
 
-    def fitting(self, start: str, found: Ranges, shown_max: int) -> str:
-        """`start` and ranges such as `17, 42-90`, as many as fit, and how many more there are."""
+    def fitting(self, start: str, found: Ranges, shown_max: int, *, cut: bool = False) -> str:
+        """`start` and ranges such as `17, 42-90`, as many as fit, and how many more there are; `cut`: at the least."""
         count = min(shown_max, len(found))
-        while count > 1 and self.width is not None and len(start + ranges(found, count)) > self.width:
+        while count > 1 and self.width is not None and len(start + ranges(found, count, cut=cut)) > self.width:
             count -= 1
-        return start + ranges(found, count)
+        return start + ranges(found, count, cut=cut)
 
 
 def stdout() -> Paper:
@@ -110,8 +110,9 @@ def _ordinals(cell: int, total: int, cells: int) -> tuple[int, int]:
     return cell * total // cells + 1, (cell + 1) * total // cells
 
 
-def ranges(found: Ranges, limit: int | None = None) -> str:
-    """Ordinals as `17, 42-90`."""
+def ranges(found: Ranges, limit: int | None = None, *, cut: bool = False) -> str:
+    """Ordinals as `17, 42-90`; `cut`: these were not all."""
     shown = [str(first) if first == last else f"{first}-{last}" for first, last in found[:limit]]
-    more = len(found) - len(shown)
-    return ", ".join(shown) + (f" and {more} more range{'' if more == 1 else 's'}" if more else "")
+    more = len(found) - len(shown) + cut
+    count = f"at least {more}" if cut else str(more)
+    return ", ".join(shown) + (f" and {count} more range{'' if more == 1 else 's'}" if more else "")

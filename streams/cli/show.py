@@ -99,8 +99,10 @@ def _series(series: Object, paper: Paper) -> list[str]:
     # Rounded down: 100 % is said only of all.
     lines = [f"{name}: {came} of {total} ({100 * came // total} %), {size}"]
     lines.append("  " + paper.bar(series["received"], total, cut=series["rangesTruncated"]))
-    if series["missing"]:
-        lines.append(paper.fitting(f"  {total - came} missing: ", series["missing"], RANGES_SHOWN))
+    if missing := series["missing"]:
+        # The row's flag is also set when only the received ranges were cut.
+        cut = series["rangesTruncated"] and sum(last - first + 1 for first, last in missing) < total - came
+        lines.append(paper.fitting(f"  {total - came} missing: ", missing, RANGES_SHOWN, cut=cut))
     return lines
 
 

@@ -93,6 +93,14 @@ def test_a_notification_without_one_of_its_members_does_not_fit(release: str, na
             assert wrong_event(json.dumps(changed).encode()), f"{name} fits without {place}"
 
 
+@pytest.mark.parametrize("name", ["gap", "abandoned"])
+def test_a_problem_may_say_that_more_is_missing_than_it_names(name: str) -> None:
+    whole = json.loads(files("0.1.0")[f"notifications/{name}.json"])
+    for said, fits in ((True, True), (False, True), ("yes", False), (None, False)):
+        whole["data"]["problem"]["missingTruncated"] = said
+        assert (wrong_event(json.dumps(whole).encode()) == []) is fits, said
+
+
 def test_an_outcome_of_another_kind_does_not_fit() -> None:
     whole = json.loads(files("0.1.0")["notifications/completed.json"])
     whole["data"]["outcome"] = "Failed"

@@ -86,6 +86,12 @@ def test_more_gaps_than_one_answer_names_are_said_to_be_more() -> None:
     assert (found.count("a"), found.cut) == (1_000, True)
 
 
+def test_more_blocks_that_have_gone_than_a_problem_names_are_said_to_be_more() -> None:
+    book = Playbook() >> header(a=2, b=1) >> payload("a", 1, of=2) >> payload("a", 2, of=2) >> payload("b", 1, of=1)
+    gone = replace(problem("blocks-missing"), missing={"a": ((2, 2),)}, missing_truncated=True)
+    assert missing(book >> replace(refused(), problem=gone), a=2, b=1) == Missing({"a": [[2, 2]]}, cut=True)
+
+
 @given(st.dictionaries(st.sampled_from("abc"), st.sets(st.integers(1, 20))), st.none() | st.integers(0, 99))
 def test_exactly_the_wanted_payloads_are_sent(wanted: dict[str, set[int]], shuffle: int | None) -> None:
     counts = {"a": 20, "empty": 0, "b": 20, "c": 20}

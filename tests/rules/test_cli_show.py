@@ -71,6 +71,7 @@ def test_what_lies_behind_a_cut_is_unknown() -> None:
 def test_ranges_are_short_and_say_how_many_more() -> None:
     assert ranges([[17, 17], [42, 90]]) == "17, 42-90"
     assert ranges([[1, 1], [3, 3], [5, 6]], 2) == "1, 3 and 1 more range"
+    assert ranges([[1, 1], [3, 3]], 2, cut=True) == "1, 3 and at least 1 more range"
 
 
 ADVICE = (
@@ -221,6 +222,18 @@ def test_blocks_that_have_gone_are_to_be_sent_again() -> None:
     book = header(a=2), payload("a", 1, of=2), payload("a", 2, of=2), lost
     assert shown_gaps(*book) == ["a: 2 lost from storage: 1-2", SEND]
     assert shown_gaps(*book, delivered("Completed")) == ["T1 is Completed: nothing is missing of it."]
+    cut = replace(refused(), problem=replace(gone, missing_truncated=True))
+    lines = shown_gaps(header(a=2), payload("a", 1, of=2), payload("a", 2, of=2), cut)
+    assert lines == ["a: 2 lost from storage: 1-2", "There are more gaps than these.", SEND]
+
+
+def test_more_gaps_than_an_answer_names_are_no_fixed_number() -> None:
+    found = [[ordinal, ordinal] for ordinal in range(1, 2_000, 2)]
+    (line,) = (each for each in show.status(row(series=[series(4_000, [], found, cut=True)])) if " missing: " in each)
+    assert line == "  4000 missing: 1, 3, 5, 7, 9, 11, 13, 15 and at least 993 more ranges"
+    whole = series(9, [[2, 8]], [[1, 1], [9, 9]], cut=True)
+    (line,) = (each for each in show.status(row(series=[whole])) if " missing: " in each)
+    assert line == "  2 missing: 1, 9", "only what was received is cut"
 
 
 NOW = datetime(2026, 1, 31, 12, 10, tzinfo=UTC)

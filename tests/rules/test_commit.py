@@ -9,6 +9,7 @@ from itertools import accumulate
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from bridge.blobs import Block, Committed, Exists
 from bridge.checksums import crc64, hex16
@@ -17,6 +18,7 @@ from bridge.contract.inbound import TOTAL_COUNT_MAX
 from bridge.layout import BlockId, part_count, part_name, part_of, part_ordinals
 from bridge.memory_blobs import MemoryBlobs
 from bridge.runs import RUN_ORDINALS_MAX
+from streams.commit import _not_staged
 from tests.support.assembly import PAUSE, SERIES, Assembly
 
 BODIES = [b"", b"a", b"ab", b"b", b"abc", b"abcdefgh"]
@@ -245,6 +247,16 @@ def test_only_what_is_not_there_is_asked_for_again() -> None:
         assert answer.problem.missing == {SERIES: ((3, 3), (5, 8_198))}
 
     asyncio.run(script())
+
+
+def test_what_was_lost_in_more_ranges_than_a_problem_holds_is_said_to_be_more() -> None:
+    odd = list(range(1, 2_001, 2))
+    named = tuple((ordinal, ordinal) for ordinal in odd)
+    for lost in ({"a": [*odd, 2_001], "b": [7]}, {"a": odd, "b": [7]}, {"a": [*odd, 2_001]}):
+        found = _not_staged(lost)
+        assert (found.missing, found.missing_truncated) == ({"a": named}, True)
+    whole = _not_staged({"a": odd[:999], "b": [7, 8]})
+    assert (whole.missing, whole.missing_truncated) == ({"a": named[:999], "b": ((7, 8),)}, UNSET)
 
 
 # --- what is committed already

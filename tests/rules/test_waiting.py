@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
+import msgspec
 import pytest
 from playbook import (
     START,
@@ -31,6 +33,7 @@ from bridge.contract.outbound import Problem
 from tables.decisions import Expired, GapNoticed
 from tables.effects import OrphanSeries
 from tables.limits import too_many_open
+from tables.missing import DOCUMENT_RANGES_MAX
 from tables.policies import Limits, Policies
 from tables.transaction import State, Verdict
 
@@ -127,6 +130,43 @@ def test_a_gap_is_told_after_the_idle_limit_and_names_what_is_missing_as_ranges(
     assert found is not None
     assert (found.code, found.stage, found.terminal, found.retryable) == ("gap", "await", False, True)
     assert found.detail == "Nothing new came for 600 s and more."
+
+
+def test_more_holes_than_a_problem_can_name_are_the_first_ones_and_said_to_be_more() -> None:
+    book = Playbook() >> header(a=4_000, b=2)
+    for ordinal in range(2, 4_001, 2):
+        book >> payload("a", ordinal, of=4_000)
+    named = {"a": tuple((ordinal, ordinal) for ordinal in range(1, 2_000, 2)), "b": ((1, 2),)}
+    book >> passes(minutes=10) << gap(1, **named)
+    found = book.announced()[-1].problem
+    assert found is not None
+    assert found.missing_truncated is True
+    assert msgspec.json.decode(msgspec.json.encode(found))["missingTruncated"] is True
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Problem) == found
+    for ended in (copy(book) >> command("cancel"), book >> passes(days=1)):
+        assert (problem_of(ended).missing, problem_of(ended).missing_truncated) == (named, True)
+
+
+def test_where_all_holes_are_named_nothing_is_said_of_more() -> None:
+    book = Playbook() >> header(a=2_000, log=None)
+    for ordinal in range(2, 2_001, 2):
+        book >> payload("a", ordinal, of=2_000)
+    book >> passes(minutes=10) << notices("gap")
+    for found in (book.announced()[-1].problem, problem_of(book >> command("cancel"))):
+        assert found is not None
+        assert found.missing == {"a": tuple((ordinal, ordinal) for ordinal in range(1, 2_000, 2)), "log": None}
+        assert b"missingTruncated" not in msgspec.json.encode(found)
+
+
+def test_series_share_the_room_for_ranges_and_any_of_them_may_be_cut() -> None:
+    series = {f"s{number}": 600 if number == 7 else 2 for number in range(40)}
+    book = Playbook() >> header(**series)
+    for ordinal in range(2, 601, 2):
+        book >> payload("s7", ordinal, of=600)
+    found = problem_of(book >> command("cancel"))
+    assert found.missing is not None
+    assert len(found.missing["s7"] or ()) == DOCUMENT_RANGES_MAX // (2 * 40) == 250
+    assert (len(found.missing), found.missing_truncated) == (40, True)
 
 
 def test_a_gap_that_was_told_is_not_told_again_until_its_time() -> None:

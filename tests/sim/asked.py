@@ -15,7 +15,7 @@ def lost(installation: Installation, transaction: str, *, missing: bool) -> Mapp
     """Ordinals of accepted payloads that are known not to be staged any more, by series; or of all that are missing."""
     known = _known(installation, transaction)
     if missing and known is not None and known.verdict is None:
-        return missing_of(known) or {}
+        return missing_of(known)[0]
     for problem in reversed(known.problems) if known is not None else ():
         if problem.code == "blocks-missing":
             return problem.missing or {}
