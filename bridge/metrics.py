@@ -149,6 +149,12 @@ CONFLICTS = counter(
     Kind.TRACKER,
     labels=("transaction_type",),
 )
+CONFLICTING_FACTS = counter(
+    "brh_conflicts",
+    "Facts that contradict what came before them, by code; a run of payloads counts once, a repetition again.",
+    Kind.TRACKER,
+    labels=("transaction_type", "code"),
+)
 LATE = counter(
     "brh_messages_late",
     "Messages for closed transactions: they change nothing.",

@@ -214,6 +214,7 @@ TRANSACTION_TYPE: Final = [
     Panel(
         "Contradicting transactions", {"conflicts": f"sum(increase(brh_transactions_conflicting_total{_OF_TYPE}[1h]))"}
     ),
+    Panel("Facts that contradict", {"{{code}}": f"sum by (code) (increase(brh_conflicts_total{_OF_TYPE}[1h]))"}),
     Panel("Orphans told", {"orphans": f"sum(increase(brh_orphans_told_total{_OF_TYPE}[1h]))"}),
 ]
 

@@ -14,17 +14,27 @@ from tables.transaction import Transaction
 def count_news(before: Transaction | None, after: Transaction) -> None:
     """A newer version of an open transaction: what of it is new, and no payload."""
     duplicates = after.duplicates - (before.duplicates if before else 0)
+    losing = _more(before.contradictions if before else {}, after.contradictions)
     conflicting = after.conflict is not None and (before is None or before.conflict is None)
     noticed = after.gap is not None and after.gap.sequence > (before.gap.sequence if before and before.gap else 0)
-    if not (duplicates or conflicting or noticed):
+    if not (duplicates or losing or noticed):
         return
     kind = metrics.transaction_type(after.transaction_type)
     if duplicates:
         metrics.DUPLICATES.labels(kind).inc(duplicates)
+    for code, count in losing.items():
+        metrics.CONFLICTING_FACTS.labels(kind, code).inc(count)
     if conflicting:
         metrics.CONFLICTS.labels(kind).inc()
     if noticed:
         metrics.GAPS.labels(kind).inc()
+
+
+def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """What has been counted since, by code."""
+    if after is before:
+        return {}
+    return {code: count - before.get(code, 0) for code, count in after.items() if count > before.get(code, 0)}
 
 
 def count_late(event: TransactionEvent, shown: Mapping[str, Any] | None) -> None:

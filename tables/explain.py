@@ -70,7 +70,9 @@ def _awaiting(transaction: Transaction, now: datetime) -> Explanation:
         waiting.append(f"{len(incomplete) - SERIES_SAID_MAX} more series.")
     if transaction.conflict is not None:
         meaning = "what came first stays" if header else "the header decides what that means"
-        summary += f"; messages contradict each other ({transaction.conflict.code}), {meaning}"
+        often = " more than once" if transaction.conflict_codes else ""
+        codes = ", ".join(dict.fromkeys((transaction.conflict.code, *sorted(transaction.conflict_codes))))
+        summary += f"; messages contradict each other{often} ({codes}), {meaning}"
     command, advice = f"brh wait {transaction.id}", None
     if any(series.total_count for _, series in incomplete):
         command = f"brh send {transaction.id} --only-missing"

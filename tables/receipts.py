@@ -147,9 +147,16 @@ def says_more(before: Transaction, after: Transaction) -> bool:
     """Whether the fact between the two is worth a row: it changed more than counters.
 
     What changed nothing when it came changes nothing in a fold, so messages that repeat what is known, or contradict it
-    again and again, grow no table.
+    again and again, grow no table: of contradictions the first has a row, and one further of each code.
     """
-    return replace(before, updated=after.updated, duplicates=after.duplicates, late=after.late) != after
+    counted = replace(
+        before,
+        updated=after.updated,
+        duplicates=after.duplicates,
+        late=after.late,
+        contradictions=after.contradictions,
+    )
+    return counted != after
 
 
 def transaction_of(row_key: str) -> str:

@@ -7,7 +7,7 @@ Rules about this file:
 
 Theory of operation. A transaction is the fold of its facts. `advance` takes one fact: it is idempotent (the same fact
 again changes no more than a counter), facts of a series commute, and a final state is never left. What came first
-stays: a contradiction is kept beside it, and the policy says whether it fails the transaction.
+stays: a contradiction is kept beside it (`tables.conflicts`), and the policy says whether it fails the transaction.
 Time is a fact too: `tables.deadlines` finds out that a limit has passed, and says so once, as a decision that is kept
 like what messages say.
 A verdict is not an outcome. When everything has arrived, or a contradiction or a limit forbids it ever will, the state
@@ -97,10 +97,9 @@ def _late(transaction: Transaction, fact: Fact) -> Transaction:
 def _take(transaction: Transaction, fact: Fact, now: datetime, policies: Policies) -> Transaction:
     match fact:
         case HeaderReceived():
-            return _judge(_contradicted(transaction, with_header(transaction, fact, now, policies)), now)
+            return _judge(with_header(transaction, fact, now, policies), now)
         case Staged():
-            after = _contradicted(transaction, with_payloads(transaction, fact, now))
-            return _judge_payloads(transaction, after, fact.series, now)
+            return _judge_payloads(transaction, with_payloads(transaction, fact, now), fact.series, now)
         case MessageRefused():
             return not_taken(transaction, fact.problem)
         case GapNoticed() | Expired() | Overdue():
@@ -115,13 +114,6 @@ def _take(transaction: Transaction, fact: Fact, now: datetime, policies: Policie
             return _refused(transaction, fact, now)
         case _:
             assert_never(fact)
-
-
-def _contradicted(before: Transaction, after: Transaction) -> Transaction:
-    """Remember a contradiction as a problem, too: where the first one stays, nothing else would tell of it."""
-    if after.conflict is None or after.conflict is before.conflict:
-        return after
-    return noted(after, replace(after.conflict, terminal=False))
 
 
 def _judge_payloads(before: Transaction, after: Transaction, name: str, now: datetime) -> Transaction:

@@ -127,6 +127,12 @@ class Transaction(msgspec.Struct, frozen=True):
     """Messages that came when there was a verdict already, and brought nothing that it needs."""
     conflict: Problem | None = None
     """The first contradiction between messages; the policy in the header says what it means."""
+    conflict_about: str = ""
+    """What says it, by which it is known again."""
+    conflict_codes: frozenset[str] = frozenset()
+    """Of further contradictions: one of each of these codes stands among the problems."""
+    contradictions: dict[str, int] = {}
+    """How many facts contradicted what had come before, by code; repeated ones count again."""
     limits: Limits = Limits()
     progressed: datetime | None = None
     """When something new came last."""

@@ -55,11 +55,12 @@ class SeriesShown(msgspec.Struct, frozen=True):
 
 def conflicts_of(row: Row) -> dict[str, tuple[int, ...]]:
     """By series the ordinals that are known to have come with different contents."""
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, dict[int, None]] = {}
     for each in row.get("problems", ()):
         if str(each["code"]).startswith("conflicting-") and (said := _CONFLICT.match(each["detail"])):
-            found[said[1]] = (*found.get(said[1], ()), int(said[2]))
-    return found
+            # Of one ordinal there may be two: the first contradiction and a further one.
+            found.setdefault(said[1], {})[int(said[2])] = None
+    return {name: tuple(ordinals) for name, ordinals in found.items()}
 
 
 def rows_together(series_count: int) -> int:

@@ -325,7 +325,9 @@ class Playbook:
 
 
 def core(
-    transaction: Transaction, *, but: tuple[str, ...] = ("updated", "progressed", "decided", "duplicates", "late")
+    transaction: Transaction,
+    *,
+    but: tuple[str, ...] = ("updated", "progressed", "decided", "duplicates", "late", "contradictions"),
 ) -> Transaction:
     """What matters of a transaction: without what only counts or tells the time."""
     blank = opened(T1, START)

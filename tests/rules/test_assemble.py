@@ -38,15 +38,46 @@ def test_a_fact_that_changes_nothing_has_no_row(tracker: Tracker) -> None:
     tracker.tell(header(a=3, on_conflict="keep-first"))
     tracker.tell(payload("a", 1, of=3), run("a", 1, "x", "y", of=3))
     tracker.tell(payload("a", 1, of=3, body="z"))
-    kept = dict(tracker.rows)
-    assert len(kept) == 4, "the first contradiction is worth a row"
+    assert len(tracker.rows) == 4, "the first contradiction is worth a row"
+    kept: dict[str, Any] = {}
     for body in range(100):
         tracker.tell(payload("a", 1, of=3, body=f"{body}"), payload("a", 2, of=4, body=f"{body}"))
-        tracker.tell(run("a", 1, "x", f"{body % 10}", of=3))
+        tracker.tell(run("a", 1, "x", f"{body % 10}", of=3), payload("a", 1, of=3, body="z"))
         tracker.tell(header(a=3, conflicting=f"{body}"))
+        tracker.tell(payload("u", 1, of=1, body=f"{body}"))
+        kept = kept or dict(tracker.rows)
     tracker.tell(payload("a", 2, of=3, body="y"))
+    assert len(kept) == 8, "and one further of each code"
     assert tracker.rows == kept
     assert tracker.index()[T1].duplicates == 2
+    assert tracker.index()[T1].contradictions == {
+        "conflicting-payload": 301,
+        "conflicting-total-count": 100,
+        "conflicting-header": 100,
+        "unknown-series": 100,
+    }
+
+
+def test_contradictions_beyond_the_first_are_known_to_the_next_owner_and_shown(tracker: Tracker) -> None:
+    tracker.tell(header(a=3, on_conflict="keep-first"))
+    tracker.tell(payload("a", 1, of=3), payload("a", 2, of=3))
+    for body in "yz!":
+        tracker.tell(payload("a", 1, of=3, body=body))
+    tracker.tell(payload("a", 2, of=4), payload("a", 2, of=4))
+    details = [each.detail for each in tracker.index()[T1].problems]
+    assert [crc64(body) in detail for body, detail in zip("yz", details, strict=False)] == [True, True]
+    assert [each.code for each in tracker.index()[T1].problems] == [
+        "conflicting-payload",
+        "conflicting-payload",
+        "conflicting-total-count",
+    ]
+    for shown in (dict(tracker.shown), {}):  # the rows alone tell it, too
+        tracker.shown.clear()
+        tracker.shown.update(shown)
+        tracker.start()
+        tracker.tick()
+        assert [each.detail for each in tracker.index()[T1].problems] == details
+        assert [each["detail"] for each in tracker.shown[T1]["problems"]] == details
 
 
 def test_an_outcome_is_kept_and_closes_the_transaction(tracker: Tracker) -> None:

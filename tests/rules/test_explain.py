@@ -92,7 +92,10 @@ def test_a_contradiction_is_told_with_what_it_means() -> None:
     contradiction = Playbook() >> payload("a", 1, of=2) >> payload("a", 1, of=2, body="y")
     assert "(conflicting-payload), the header decides what that means." in explained(contradiction).summary
     kept = contradiction >> header(a=2, on_conflict="keep-first")
-    assert "(conflicting-payload), what came first stays." in explained(kept).summary
+    assert "each other (conflicting-payload), what came first stays." in explained(kept).summary
+    again = kept >> payload("a", 1, of=2, body="z") >> payload("u", 1, of=1)
+    several = "each other more than once (conflicting-payload, unknown-series), what came first stays."
+    assert several in explained(again).summary
 
 
 def test_while_sending_the_answer_is_waited_for() -> None:

@@ -158,7 +158,7 @@ def told(script: Iterable[Fact], at: Transaction | None = None) -> Transaction:
     return reduce(lambda transaction, fact: advance(transaction, fact, START), script, at or opened(T1, START))
 
 
-COUNTERS = ("updated", "duplicates", "late", "refusals")
+COUNTERS = ("updated", "duplicates", "late", "contradictions", "refusals")
 
 
 # --- one fact after the other

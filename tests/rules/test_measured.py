@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from faust.sensors.monitor import Monitor
 from faust.types.tuples import TP
-from playbook import header, payload
+from playbook import delivered, header, payload, run
 from tracker import MINE, OTHERS, SILENCE_S, Tracker, sending
 
 from bridge import metrics
@@ -150,6 +150,48 @@ def test_what_is_new_of_a_transaction_is_counted_by_its_type(tracker: Tracker) -
     with counts(metrics.CONFLICTS, 0):
         tracker.tell(payload("a", 2, of=3, body="z"))
         tracker.tell(payload("a", 1, of=3))
+
+
+def test_every_fact_that_contradicts_is_counted_by_type_and_code(tracker: Tracker) -> None:
+    def losing(count: int, code: str, kind: str = "valuation") -> Any:
+        return counts(metrics.CONFLICTING_FACTS, count, transaction_type=kind, code=code)
+
+    with losing(1, "conflicting-payload", "default"):
+        tracker.tell(payload("a", 1, of=3), payload("a", 1, of=3, body="y"), payload("a", 1, of=3))
+    with losing(1, "conflicting-total-count"), losing(0, "conflicting-payload"):
+        tracker.tell(header(a=4, b=2, kind="valuation", on_conflict="keep-first"))
+    with losing(3, "conflicting-payload"), losing(1, "conflicting-total-count"):
+        tracker.tell(payload("a", 1, of=3, body="y"), payload("a", 1, of=3, body="z"), payload("b", 1, of=3))
+        tracker.tell(run("a", 1, "y", "y", of=3))
+    with losing(2, "unknown-series"), losing(0, "conflicting-payload"):
+        tracker.tell(payload("u", 1, of=1), payload("u", 1, of=1, body="y"))
+    with losing(2, "conflicting-header"):
+        tracker.tell(header(a=3, conflicting="other"))
+        tracker.tell(header(a=3, conflicting="other"))
+
+
+def test_contradictions_are_counted_once_there_is_a_verdict_and_not_of_what_is_closed(tracker: Tracker) -> None:
+    tracker.tell(header(a=1))
+    of_type = {"transaction_type": "default", "code": "conflicting-payload"}
+    tracker.tell(payload("a", 1, of=1))
+    with counts(metrics.CONFLICTING_FACTS, 2, **of_type), counts(metrics.CONFLICTS, 0):
+        tracker.tell(payload("a", 1, of=1, body="y"))
+        tracker.tell(payload("a", 1, of=1, body="y"))
+    tracker.tell(delivered("Completed"))
+    with counts(metrics.CONFLICTING_FACTS, 0):
+        tracker.tell(payload("a", 1, of=1, body="y"))
+
+
+def test_a_contradiction_that_is_read_again_after_a_crash_is_not_counted_again(tracker: Tracker) -> None:
+    tracker.tell(header(a=2, on_conflict="keep-first"))
+    tracker.tell(payload("a", 1, of=2))
+    records = [tracker.tell(payload("a", 1, of=2, body=body)) for body in "yz"]
+    tracker.start()
+    with counts(metrics.CONFLICTING_FACTS, 0):
+        for record in records:
+            tracker.assembler.take(record)
+    with counts(metrics.CONFLICTING_FACTS, 1, transaction_type="default", code="conflicting-payload"):
+        tracker.tell(payload("a", 1, of=2, body="y"))
 
 
 def test_what_a_tracker_finds_in_its_tables_is_not_news(tracker: Tracker) -> None:

@@ -108,6 +108,8 @@ def test_the_ordinal_of_a_contradiction_is_marked_whatever_the_policy() -> None:
         found = shown(row, row["series"][0], span, counts_of(row["series"][0], span)).map
         assert found is not None
         assert [each.conflicts for each in found.rows] == [(23,), ()]
+        book >> payload("a", 23, of=60, body="z")
+        assert conflicts_of(view(book.transaction)) == {"a": (23,)}
 
 
 def test_a_map_of_a_million_ordinals_is_small_and_soon_there() -> None:

@@ -168,7 +168,7 @@ class Tracker:
 
 def plain(transaction: Transaction) -> Transaction:
     """Without what is counted, timed, or said by facts that are not kept."""
-    counted = ("updated", "duplicates", "late", "refusals", "refused", "recovered", "recoveries")
+    counted = ("updated", "duplicates", "late", "contradictions", "refusals", "refused", "recovered", "recoveries")
     said = (*counted, "problem", "problems")
     return core(transaction, but=said)
 
