@@ -51,9 +51,10 @@ _TYPES: Final = """
 ## The types file
 
 `BRH_TYPES_FILE` names a TOML file with limits and policies: `[default]` for all, also before the header has told the
-type, and `[types.NAME]` for a transaction type; what is not named there is as in `[default]`. Times are ISO 8601
-durations from PT1S to P6D: storage keeps uncommitted blocks for seven days. A header may set `idle`, `awaiting`,
-`on_timeout` and `on_conflict` itself.
+type, and `[types.NAME]` for a transaction type; what is not named there is as in `[default]`. `header` and
+`early_bytes_max` count only before the header has told the type: below a type they would do nothing, and are refused.
+Times are ISO 8601 durations from PT1S to P6D: storage keeps uncommitted blocks for seven days. A header may set `idle`,
+`awaiting`, `on_timeout` and `on_conflict` itself.
 
 | entry | default | bounds | what it does |
 |---|---|---|---|

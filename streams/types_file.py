@@ -10,7 +10,7 @@ awaiting = "PT2H"
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ _DURATIONS: Final = {name: f"{name}_s" for name in ("header", "idle", "awaiting"
 _CHOICES: Final = {"on_timeout": ("abandon", "partial"), "on_conflict": ("fail", "keep-first")}
 _COUNTS: Final = {"early_payloads_max": EARLY_PAYLOADS_MAX, "early_bytes_max": EARLY_BYTES_MAX}
 _NAMES: Final = (*_DURATIONS, *_CHOICES, *_COUNTS)
+_BEFORE_THE_TYPE: Final = ("header", "early_bytes_max")
+"""What counts only until the header has come, and so for no type. `early_payloads_max` counts with the header as well:
+for what is kept of series that it does not list."""
 
 
 def load_policies(path: Path | None) -> Policies:
@@ -57,10 +60,12 @@ def _policies(found: Mapping[str, Any], wrong: list[str]) -> Policies:
         for name in types
         if not is_transaction_type(name)
     ]
-    return Policies(default, {name: _limits(f"types.{name}", said, default, wrong) for name, said in types.items()})
+    of_types = {name: _limits(f"types.{name}", said, default, wrong, _BEFORE_THE_TYPE) for name, said in types.items()}
+    return Policies(default, of_types)
 
 
-def _limits(where: str, said: object, base: Limits, wrong: list[str]) -> Limits:
+def _limits(where: str, said: object, base: Limits, wrong: list[str], dead: Sequence[str] = ()) -> Limits:
+    """What stands at one place of the file; `dead` are entries that would do nothing there."""
     if not isinstance(said, dict):
         wrong.append(f"{where} is not a table")
         return base
@@ -68,6 +73,8 @@ def _limits(where: str, said: object, base: Limits, wrong: list[str]) -> Limits:
     for name, value in said.items():
         if name not in _NAMES:
             wrong.append(f"{where}.{quoted(name)} is none of {', '.join(_NAMES)}")
+        elif name in dead:
+            wrong.append(f"{where}.{name} counts before the header tells the type, so never here: set it in [default]")
         elif (expected := _expected(name, value)) is not None:
             wrong.append(f"{where}.{name} is {quoted(value)}, expected {expected}")
         else:

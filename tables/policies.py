@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Of one transaction. Times in seconds, each from `TIMEOUT_MIN_S` to `TIMEOUT_MAX_S`."""
 
     header_s: float = 600.0
-    """For the header, since the first payload."""
+    """For the header, since the first payload. Only in `[default]`: without a header nobody knows the type."""
     idle_s: float = 600.0
     """Without anything new, before the gaps are told."""
     awaiting_s: float = 24 * 3600.0
@@ -37,9 +37,9 @@ class Limits(msgspec.Struct, frozen=True):
     on_conflict: OnConflict = "fail"
     """What comes of messages that contradict each other: the transaction has failed, or the first one stays."""
     early_payloads_max: int = 100_000
-    """Accepted before a header."""
+    """Payloads before a header; with one, those of series that it does not list, kept to be reported (`keep-first`)."""
     early_bytes_max: int = 1 << 40
-    """Accepted before a header."""
+    """Bytes before a header. Only in `[default]`."""
 
 
 class Policies(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ PROBLEMS_MAX: Final = 20
 def noted(transaction: Transaction, problem: Problem) -> Transaction:
     """Remember what went wrong; the same again, as with every try of a delivery, takes the place of the one before.
 
-    So does a verdict that takes the place of the very thing that it is about.
+    So does a verdict, of the problem that led to it.
     """
     known = tuple(each for each in transaction.problems if replace(each, terminal=problem.terminal) != problem)
     if known and (known[-1].code, known[-1].detail) == (problem.code, problem.detail):

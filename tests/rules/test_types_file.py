@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+from msgspec.structs import fields, replace
+from playbook import Playbook, header, passes, payload
 
 from bridge.settings import SettingsError
 from streams.types_file import load_policies
 from tables.policies import DEFAULTS, EARLY_BYTES_MAX, EARLY_PAYLOADS_MAX, Limits, Policies
+from tables.transaction import Transaction
 
 EXAMPLE = """
 [default]                       # also used before the header has told the type
@@ -94,6 +99,12 @@ WRONG = {
     '[type.valuation]\nidle = "PT1M"': "'type' is none of default, types",
     '[types.t]\ncompleting = "P2D"': "types.t: completing is longer than completing_max, so nobody would ever be told",
     '[types.t]\ncompleting_max = "PT1M"': "types.t: completing is longer than completing_max",
+    '[types.t]\nheader = "PT1H"': "types.t.header counts before the header tells the type, so never here: "
+    "set it in [default]",
+    "[types.t]\nheader = 1": "types.t.header counts before the header tells the type, so never here",
+    "[types.t]\nearly_bytes_max = 5": "types.t.early_bytes_max counts before the header tells the type, so never here: "
+    "set it in [default]",
+    '[types.default]\nheader = "PT1H"': "types.default.header counts before the header tells the type",
 }
 
 
@@ -115,6 +126,59 @@ def test_every_wrong_entry_is_named_at_once(tmp_path: Path) -> None:
     said = str(error.value).split("; ")
     assert len(said) == len(lines) + 3
     assert all(any(f"default.{name} " in each or f"default.'{name}' " in each for each in said) for name in lines)
+
+
+Script: TypeAlias = Callable[[Playbook], Playbook]
+ACTS: dict[str, tuple[Limits, Script]] = {
+    "idle": (Limits(idle_s=1), lambda book: book >> header(kind="t", a=1) >> passes(seconds=2)),
+    "awaiting": (Limits(awaiting_s=1), lambda book: book >> header(kind="t", a=1) >> passes(seconds=2)),
+    "completing": (Limits(completing_s=1), lambda book: book >> header(kind="t", a=0) >> passes(seconds=2)),
+    "completing_max": (Limits(completing_max_s=900), lambda book: book >> header(kind="t", a=0) >> passes(minutes=15)),
+    "on_timeout": (Limits(on_timeout="partial"), lambda book: book >> header(kind="t", a=1) >> passes(days=1)),
+    "on_conflict": (
+        Limits(on_conflict="keep-first"),
+        lambda book: book >> header(kind="t", a=2) >> payload("a", 1, of=2) >> payload("a", 1, of=2, body="y"),
+    ),
+    "early_payloads_max": (
+        Limits(early_payloads_max=1),
+        lambda book: (
+            book >> header(kind="t", a=1, on_conflict="keep-first") >> payload("u", 1, of=2) >> payload("u", 2, of=2)
+        ),
+    ),
+}
+"""What may stand below a type, and what changes by it."""
+EARLY: list[Script] = [
+    lambda book: book >> payload("a", 1, of=2) >> passes(minutes=11),
+    lambda book: book >> payload("a", 1, of=2) >> passes(minutes=9) >> header(kind="t", a=2) >> passes(minutes=9),
+    lambda book: book >> payload("a", 1, of=2) >> payload("a", 2, of=2) >> header(kind="t", a=2) >> passes(minutes=15),
+]
+NAMES = [field.name.removesuffix("_s") for field in fields(Limits)]
+
+
+def said_below_a_type(name: str) -> str:
+    value = {"on_timeout": '"partial"', "on_conflict": '"fail"'}.get(name, "1" if "early" in name else '"P1D"')
+    return f"[types.t]\n{name} = {value}\n"
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_what_may_stand_below_a_type_acts_there(tmp_path: Path, name: str) -> None:
+    limits, script = ACTS[name]
+    assert [*loaded(tmp_path, said_below_a_type(name)).types] == ["t"]
+    assert without_limits(script(Playbook(t=limits))) != without_limits(script(Playbook()))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ACTS])
+def test_what_could_never_act_below_a_type_is_refused_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"types.t.{name} counts before the header"):
+        loaded(tmp_path, said_below_a_type(name))
+    assert loaded(tmp_path, said_below_a_type(name).replace("types.t", "default")).default != Limits()
+    dead = Limits(header_s=1.0) if name == "header" else replace(Limits(), **{name: 1})
+    for script in (*(script for _, script in ACTS.values()), *EARLY):
+        assert without_limits(script(Playbook(t=dead))) == without_limits(script(Playbook())), "it would do nothing"
+
+
+def without_limits(book: Playbook) -> Transaction:
+    return replace(book.transaction, limits=Limits())
 
 
 @pytest.mark.parametrize("text", ["[default\n", b"\xff\xfe", "a = 1\na = 2\n"], ids=repr)
