@@ -46,25 +46,32 @@ class Kind(StrEnum):
 
 
 REBUILD: Final = "`brh fsck --rebuild` publishes again what storage tells."
+_LEFT: Final = " What is left then `brh gaps {0}` names, and `brh send {0} --only-missing` sends it again."
 _RESTORE: Final = "Restore it from the storage account's soft delete, a version or a backup"
+_ANEW: Final = ", or send the result again with `brh send` under another transaction id."
+_SWEEP: Final = "Start a delivery, with `brh run` or by itself: its sweep "
 
 _REMEDIES: Final[dict[Kind, str]] = {
     Kind.TRANSACTION_UNKNOWN: REBUILD,
-    Kind.FACTS_MISSING: REBUILD + " What is left then has to be sent again.",
+    Kind.FACTS_MISSING: REBUILD + _LEFT,
     Kind.ROW_MISSING: REBUILD,
     Kind.ROW_BEHIND: REBUILD,
-    Kind.ROW_DIFFERS: "The outcome counts, and `brh fetch {0}` follows it; the row goes when its time is over.",
-    Kind.BLOCKS_UNCLEAR: "Send these payloads again, after `brh fsck --rebuild`: what comes first then stays.",
-    Kind.BLOCKS_MISSING: "Send these payloads again: they are staged again, and count as duplicates otherwise.",
-    Kind.HEADER_MISSING: "Send the header again: it is written again, and counts as a duplicate otherwise.",
+    Kind.ROW_DIFFERS: "Nothing has to be done: the outcome counts, `brh fetch {0}` follows it, and the row goes "
+    "when its time is over.",
+    Kind.BLOCKS_UNCLEAR: "After `brh fsck --rebuild`, `brh send {0} --only-missing` sends these payloads again: what "
+    "comes first then stays.",
+    Kind.BLOCKS_MISSING: "`brh send {0}` with the files and options of the first time stages them again, and the "
+    "others count as duplicates; once `brh gaps {0}` calls them lost, --only-missing is enough.",
+    Kind.HEADER_MISSING: "`brh send {0}` with the files and options of the first time writes it again, and all else "
+    "counts as a duplicate. A producer of your own has to send the very same header: another one would contradict it.",
     Kind.OUTCOME_MISSING: _RESTORE + "; without it nobody can say what the result is.",
-    Kind.OUTCOME_UNTOLD: "Start a delivery, with `brh run` or by itself: its sweep tells it.",
+    Kind.OUTCOME_UNTOLD: _SWEEP + "tells it.",
     Kind.TOLD_WITHOUT_OUTCOME: _RESTORE + ": consumers were told of it.",
     Kind.ORPHANS_MISSING: _RESTORE + "; the outcome is told without it.",
-    Kind.PART_MISSING: _RESTORE + ", or send the result again under another transaction id.",
-    Kind.PART_DIFFERS: _RESTORE + ", or send the result again under another transaction id.",
-    Kind.PARTS_LEFT: "Start a delivery, with `brh run` or by itself: its sweep removes them.",
-    Kind.RECORD_UNREADABLE: _RESTORE + ".",
+    Kind.PART_MISSING: _RESTORE + _ANEW,
+    Kind.PART_DIFFERS: _RESTORE + _ANEW,
+    Kind.PARTS_LEFT: _SWEEP + "removes them.",
+    Kind.RECORD_UNREADABLE: "Use a newer release of `brh` where one has written it. " + _RESTORE + " otherwise.",
 }
 
 MENDED: Final = frozenset({Kind.TRANSACTION_UNKNOWN, Kind.FACTS_MISSING, Kind.ROW_MISSING, Kind.ROW_BEHIND})

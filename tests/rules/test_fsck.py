@@ -142,7 +142,7 @@ async def test_blocks_that_have_gone(here: Installation) -> None:
     (found,) = (await here.fsck()).findings
     assert (found.kind, found.transaction_id) == ("blocks-missing", "T1")
     assert "series a 1." in found.detail
-    assert "Send these payloads again" in found.remedy
+    assert "`brh send T1`" in found.remedy
     await here.payloads(one, "a", [1])
     assert await here.found() == []
 

@@ -15,6 +15,8 @@ from test_codes import problem_codes
 from bridge.contract.inbound import RejectionCode
 from bridge.contract.outbound import OutcomeCode
 from bridge.settings import BridgeSettings, SettingsError, load
+from streams.cli import COMMANDS, brh
+from streams.cli.groups import LazyGroup
 from streams.findings import Kind
 from streams.findings import remedy as remedy_of_finding
 from streams.pages.wording import remedy
@@ -23,6 +25,8 @@ from streams.settings import ClientSettings, DeliverySettings, TrackerSettings
 ROOT = Path(__file__).parents[2]
 CODE = re.compile(r"[a-z]+(-[a-z0-9]+)*")
 SENTENCE_END = (".", "?", ".)")
+RESTORED_ONLY = {Kind.OUTCOME_MISSING, Kind.TOLD_WITHOUT_OUTCOME, Kind.ORPHANS_MISSING, Kind.RECORD_UNREADABLE}
+"""Findings that no command mends: somebody has to bring a document back."""
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """Stands in a text for what is only known when the code runs."""
 
@@ -192,6 +196,24 @@ def test_a_rejection_says_what_was_found_and_what_is_expected(where: str, reason
 @pytest.mark.parametrize("kind", Kind)
 def test_every_finding_of_fsck_says_what_helps(kind: Kind) -> None:
     assert remedy_of_finding(kind, "T1").endswith(".")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_finding_of_fsck_names_a_command_that_there_is_unless_none_can_mend_it(kind: Kind) -> None:
+    named = re.findall(r"`brh ([a-z]+)([^`]*)`", remedy_of_finding(kind, "T1"))
+    assert bool(named) == (kind not in RESTORED_ONLY), "name the command, or say that there is none"
+    for name, rest in named:
+        assert name in COMMANDS
+        assert isinstance(brh, LazyGroup)
+        words = rest.split()
+        options = {option for each in brh.load(name).params for option in each.opts}
+        assert {word for word in words if word.startswith("-")} <= options
+        assert [word for word in words if not word.startswith("-")] in ([], ["T1"]), "with the transaction filled in"
+
+
+def test_a_document_that_has_gone_is_to_be_restored() -> None:
+    for kind in RESTORED_ONLY:
+        assert "soft delete, a version or a backup" in remedy_of_finding(kind, "T1")
 
 
 @pytest.mark.parametrize(

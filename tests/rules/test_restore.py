@@ -130,7 +130,7 @@ async def test_a_run_of_which_one_payload_was_sent_again_meanwhile_has_to_be_sen
     assert here.known["T1"].series["a"].received == 0b0010, "nobody knows whether the run has the same one"
     report = await here.fsck()
     assert [each.kind for each in report.findings] == ["facts-missing"]
-    assert "has to be sent again" in report.findings[0].remedy
+    assert "`brh send T1 --only-missing` sends it again" in report.findings[0].remedy
     await here.payloads(one, "a", [1, 3, 4])
     await here.assert_completes(one)
 
