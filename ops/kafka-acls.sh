@@ -47,4 +47,5 @@ all="$events $deliveries $outcomes $parked $receipts $transactions"
   allow operator Read,Write $events
   allow operator Read $parked
   allow operator Describe,DescribeConfigs $all
+  allow operator Describe --group "$namespace-tracker"
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from bridge.blobs import Blobs
 from bridge.contract.events import HeaderReceived
@@ -19,15 +19,11 @@ from bridge.unreadable import UNREADABLE
 from streams.findings import Finding, Kind, finding
 from streams.folders import Folder
 from streams.queries import Row
+from streams.shown_ordinals import SERIES_SAID_MAX, not_shown, received, said
 from streams.stock import Stocked, announced, stock
 from tables import ordinals
-from tables.explain import range_text
 from tables.ordinals import NONE, Ordinals
 from tables.transaction import FINAL, State
-
-RANGES_SAID_MAX: Final = 20
-SERIES_SAID_MAX: Final = 10
-
 
 Look: TypeAlias = Callable[[Row | None], list[Finding]]
 """What was seen of a transaction: told a row that is read later, it says what is wrong."""
@@ -59,8 +55,8 @@ async def check_open(blobs: Blobs, folder: Folder, row: Row | None) -> Look:
 
 def _known(folder: Folder, header: HeaderReceived | None, later: Row | None) -> Iterator[Finding]:
     if later is None and (header is not None or folder.parts):
-        said = "its header" if header else "no header"
-        detail = f"No tracker knows it. In storage there is {said}, and what is staged for its parts: {folder.parts}."
+        kept = "its header" if header else "no header"
+        detail = f"No tracker knows it. In storage there is {kept}, and what is staged for its parts: {folder.parts}."
         yield finding(Kind.TRANSACTION_UNKNOWN, folder.transaction, detail)
     elif header is not None and later is not None and later["header"] is None:
         detail = "Storage has its header, and the tracker has none."
@@ -75,7 +71,7 @@ class _Ledger:
         known = {each["seriesType"]: each["totalCount"] for each in row["series"]} if row else {}
         # The tracker's first: it has heard which came first.
         self.totals = announced(header) | {name: total for name, total in known.items() if total is not None}
-        self._gone = _received(row)
+        self._gone = received(row)
         self._staged: dict[str, Ordinals] = {}
         self._unclear: dict[str, Ordinals] = {}
         self._contradicting: dict[str, frozenset[int]] = {}
@@ -102,10 +98,10 @@ class _Ledger:
             (Kind.BLOCKS_UNCLEAR, self._unknown(self._unclear, later), "Staged with more than one content"),
         ):
             if any(which.values()):
-                yield finding(kind, transaction, f"{what}: {_text(which)}.")
+                yield finding(kind, transaction, f"{what}: {said(which)}.")
         if self._contradicting:
-            said = (f"{name} {sorted(totals)}" for name, totals in self._contradicting.items())
-            detail = f"Staged with more than one total count: series {', '.join(islice(said, SERIES_SAID_MAX))}."
+            each = (f"{name} {sorted(totals)}" for name, totals in self._contradicting.items())
+            detail = f"Staged with more than one total count: series {', '.join(islice(each, SERIES_SAID_MAX))}."
             yield finding(Kind.BLOCKS_UNCLEAR, transaction, detail)
 
     def _unknown(self, which: Mapping[str, Ordinals], later: Row | None) -> dict[str, Ordinals]:
@@ -114,31 +110,5 @@ class _Ledger:
             return dict(which)
         if later["state"] != State.AWAITING_RESULTS:
             return {}
-        received, upto = _received(later), _shown_upto(later)
-        return {
-            name: some & ~received.get(name, NONE) & ordinals.upto(upto.get(name, some.bit_length()))
-            for name, some in which.items()
-            if self._listed is None or name in self._listed
-        }
-
-
-def _received(row: Row | None) -> dict[str, Ordinals]:
-    found: dict[str, Ordinals] = {}
-    for series in row["series"] if row else ():
-        received = NONE
-        for first, last in series["received"]:
-            received |= ordinals.interval(first, last - first + 1)
-        found[series["seriesType"]] = received
-    return found
-
-
-def _shown_upto(row: Row) -> dict[str, int]:
-    """Of series with more ranges than a row shows, the last ordinal that it does."""
-    cut = {each["seriesType"]: each["received"] for each in row["series"] if each["rangesTruncated"]}
-    return {name: ranges[-1][1] if ranges else 0 for name, ranges in cut.items()}
-
-
-def _text(which: Mapping[str, Ordinals]) -> str:
-    some = [(name, ordinals.ranges(each, RANGES_SAID_MAX)) for name, each in which.items() if each]
-    said = [f"series {name} {range_text(ranges, more=more)}" for name, (ranges, more) in some[:SERIES_SAID_MAX]]
-    return "; ".join(said) + (f"; and {len(some) - SERIES_SAID_MAX} more series" if len(some) > SERIES_SAID_MAX else "")
+        listed = {name: some for name, some in which.items() if self._listed is None or name in self._listed}
+        return not_shown(listed, later)

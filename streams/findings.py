@@ -21,6 +21,12 @@ class Kind(StrEnum):
     """The tracker has it open, and there is an outcome."""
     ROW_DIFFERS = "row-differs"
     """The tracker shows another outcome than the one that was written."""
+    TRANSACTION_LOST = "transaction-lost"
+    """The events topic tells of a transaction that no tracker knows, and no outcome."""
+    ROW_LACKS_EVENTS = "row-lacks-events"
+    """The events topic tells of a header, payloads or an outcome that the tracker does not show."""
+    ROW_CONTRADICTS_EVENTS = "row-contradicts-events"
+    """The tracker shows another outcome than the events topic tells."""
     BLOCKS_UNCLEAR = "blocks-unclear"
     """Contradicting messages are staged, and no fact tells which were first."""
     BLOCKS_MISSING = "blocks-missing"
@@ -58,6 +64,10 @@ _REMEDIES: Final[dict[Kind, str]] = {
     Kind.ROW_BEHIND: REBUILD,
     Kind.ROW_DIFFERS: "Nothing has to be done: the outcome counts, `brh fetch {0}` follows it, and the row goes "
     "when its time is over.",
+    Kind.TRANSACTION_LOST: REBUILD + " Where storage has nothing of it, `brh send {0}` sends all of it again.",
+    Kind.ROW_LACKS_EVENTS: REBUILD + _LEFT,
+    Kind.ROW_CONTRADICTS_EVENTS: "The outcome in storage counts, and `brh fetch {0}` follows it; `brh replay {0}` "
+    "names the event that tells another one.",
     Kind.BLOCKS_UNCLEAR: "After `brh fsck --rebuild`, `brh send {0} --only-missing` sends these payloads again: what "
     "comes first then stays.",
     Kind.BLOCKS_MISSING: "`brh send {0}` with the files and options of the first time stages them again, and the "

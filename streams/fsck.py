@@ -70,6 +70,8 @@ class Report:
         """Findings that are not kept."""
         self.restored = Restored()
         """What was published again, or can be."""
+        self.doing = ""
+        """What is being looked at beside storage."""
 
     def add(self, findings: Iterable[Finding]) -> None:
         """Keep them, or count them."""

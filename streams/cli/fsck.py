@@ -1,4 +1,4 @@
-"""`brh fsck`: what is wrong between storage and trackers, and the way back after Kafka's topics were lost."""
+"""`brh fsck`: what is wrong between storage, events and trackers, and the way back after Kafka's topics were lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -24,12 +25,17 @@ from streams.cli.arguments import AS_JSON, Duration
 from streams.cli.client import Api, connected
 from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_DATA_WRONG, EXIT_NOT_FOUND, EXIT_NOT_READY, CliError, storage_failed
+from streams.cli.events_log import EventsLog
 from streams.cli.help import examples
 from streams.findings import Finding, remedy
+from streams.fold import Fold
 from streams.fsck import Fsck, Limits, Report
+from streams.fsck_events import Bounds, EventsRead, FsckEvents
 from streams.queries import LIMIT_MAX, Row
+from streams.record import Record
 from streams.restore import Restored
-from streams.settings import ClientSettings
+from streams.settings import ClientSettings, TrackerSettings
+from streams.types_file import load_policies
 
 READY_WAIT_S: Final = 60.0
 """While partitions move a tracker cannot answer for all; longer than that takes."""
@@ -37,7 +43,7 @@ _AGAIN: Final = "what was published already changes nothing"
 
 
 class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`brh fsck --json` prints it: with what could be published again, or what was."""
+    """`brh fsck --json` prints it: with what could be published again, or what was, and what was read of the events."""
 
     findings: list[Finding]
     more: int
@@ -46,6 +52,7 @@ class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
     """That were looked at."""
     rebuildable: Restored | None = None
     rebuilt: Restored | None = None
+    events: EventsRead | None = None
 
 
 Shown = Callable[[Report], None]
@@ -54,9 +61,10 @@ Shown = Callable[[Report], None]
 @click.command(
     "fsck",
     cls=rich_click.RichCommand,
-    epilog=examples("brh fsck", "brh fsck --rebuild", "brh fsck --limit 100000 --json"),
+    epilog=examples("brh fsck", "brh fsck --events", "brh fsck --rebuild", "brh fsck --limit 100000 --json"),
 )
 @click.option("--rebuild", is_flag=True, help="Publish again what storage tells and the trackers do not know.")
+@click.option("--events", is_flag=True, help="Compare what the events topic tells with the trackers, too.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Findings to show.")
 @click.option(
     "--grace",
@@ -66,29 +74,45 @@ Shown = Callable[[Report], None]
     help="Leave outcomes alone that are younger than this.",
 )
 @AS_JSON
-def command(rebuild: bool, limit: int, grace: float, as_json: bool) -> None:
+def command(rebuild: bool, events: bool, limit: int, grace: float, as_json: bool) -> None:
     """Compare blob storage with what the trackers know, transaction by transaction.
 
     Without --rebuild nothing is changed; what could be published again is counted. Exit code 0: nothing is wrong, 5:
     something is, 4: a system does not answer.
+
+    With --events the events topic is read as well, as far as the trackers have taken it, and folded anew, one partition
+    after the other: it takes the memory that a tracker has for the open transactions of one partition. Whatever the
+    events tell must be in the trackers' rows. What is older than the topic keeps is not judged, but counted.
+    BRH_TYPES_FILE and BRH_DEDUPE_RETENTION_S have to be those of the trackers.
     """
-    logging.getLogger("azure").setLevel(logging.CRITICAL)  # it logs what we raise
+    for name in ("azure", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what we raise
     settings = load(ClientSettings)
+    tracker = load(TrackerSettings) if events else None
     limits = Limits(findings_max=limit, grace_s=grace, remembered_s=settings.dedupe_retention_s)
     with _progress(as_json) as shown:
-        report = asyncio.run(_fsck(settings, limits, rebuild, shown))
-    click.echo(as_text(_document(report, rebuild)) if as_json else "\n".join(_lines(report, rebuild)))
+        report, read = asyncio.run(_fsck(settings, limits, rebuild, tracker, shown))
+    document = _document(report, rebuild, read)
+    click.echo(as_text(document) if as_json else "\n".join(_lines(report, rebuild, read)))
     if report.findings or report.more:
         click.get_current_context().exit(EXIT_DATA_WRONG)
 
 
-async def _fsck(settings: ClientSettings, limits: Limits, rebuild: bool, shown: Shown) -> Report:
+async def _fsck(
+    settings: ClientSettings, limits: Limits, rebuild: bool, tracker: TrackerSettings | None, shown: Shown
+) -> tuple[Report, EventsRead | None]:
+    """`tracker`: with whose settings to fold the events topic; None: not at all."""
     try:
         async with AsyncExitStack() as opened:
             blobs = await opened.enter_async_context(AzureBlobs(settings))
             rows = _ApiRows(await opened.enter_async_context(connected(settings.api_url)))
             publish = (await opened.enter_async_context(Facts(settings))).publish if rebuild else None
-            return await Fsck(blobs, rows, limits, publish=publish, progress=shown).run()
+            report = await Fsck(blobs, rows, limits, publish=publish, progress=shown).run()
+            if tracker is None:
+                return report, None
+            fold = partial(Fold, settings=tracker, policies=load_policies(tracker.types_file))
+            run = FsckEvents(partial(_taken, tracker), fold, rows, blobs, limits, progress=shown)
+            return report, await run.run(tracker.partitions, report)
     except BlobsError as error:
         raise storage_failed(error, _AGAIN) from error
     except (FactsUnavailable, KafkaError) as error:
@@ -98,6 +122,10 @@ async def _fsck(settings: ClientSettings, limits: Limits, rebuild: bool, shown: 
             remedy=f"Check that it runs and that BRH_KAFKA_BOOTSTRAP is right, then run the same command: {_AGAIN}.",
             exit_code=EXIT_NOT_READY,
         ) from error
+
+
+async def _taken(settings: TrackerSettings, partition: int, take: Callable[[Record], None]) -> Bounds:
+    return await EventsLog(settings, partition).read_taken(lambda record, *_: take(record))
 
 
 class _ApiRows:
@@ -134,12 +162,12 @@ class _ApiRows:
             await asyncio.sleep(1)
 
 
-def _document(report: Report, rebuild: bool) -> Checked:
+def _document(report: Report, rebuild: bool, read: EventsRead | None) -> Checked:
     restored = {"rebuilt" if rebuild else "rebuildable": report.restored}
-    return Checked(report.findings, report.more, report.transactions, **restored)
+    return Checked(report.findings, report.more, report.transactions, events=read, **restored)
 
 
-def _lines(report: Report, rebuild: bool) -> Iterator[str]:
+def _lines(report: Report, rebuild: bool, read: EventsRead | None) -> Iterator[str]:
     for kind, findings in groupby(sorted(report.findings, key=lambda each: each.kind), key=lambda each: each.kind):
         mine = list(findings)
         yield f"{kind} ({len(mine)}). {remedy(kind, 'TXN')}"
@@ -150,6 +178,23 @@ def _lines(report: Report, rebuild: bool) -> Iterator[str]:
     yield f"{_many(report.transactions, 'transaction')}, {_many(wrong, 'finding')}."
     if report.restored != Restored():
         yield f"{'Published again' if rebuild else 'Can be published again with --rebuild'}: {_said(report.restored)}."
+    if read is not None:
+        yield from _events_lines(read)
+
+
+def _events_lines(read: EventsRead) -> Iterator[str]:
+    """What the events could tell, and what they could not."""
+    since = f" since {read.begins}" if read.begins else ""
+    tell = f"{_many(read.records, 'record')}{since} in {_many(read.partitions, 'partition')}"
+    yield f"Events: {tell}, of {_many(read.transactions, 'transaction')}."
+    if read.removed:
+        yield f"  Not kept any more: {_many(read.removed, 'record')} before that."
+    if read.unjudged:
+        yield f"  Not judged, because the first events may be gone: {_many(read.unjudged, 'transaction')}."
+    if read.untaken:
+        yield f"  Not read, because the trackers have not taken them yet: {_many(read.untaken, 'record')}."
+    if read.unreadable:
+        yield f"  Not readable, or in the wrong partition: {_many(read.unreadable, 'record')}."
 
 
 def _said(restored: Restored) -> str:
@@ -174,6 +219,7 @@ def _progress(as_json: bool) -> Iterator[Shown]:
 
         def shown(report: Report) -> None:
             wrong = len(report.findings) + report.more
-            bars.update(task, description=f"{_many(report.transactions, 'transaction')}, {_many(wrong, 'finding')}")
+            said = f"{_many(report.transactions, 'transaction')}, {_many(wrong, 'finding')}"
+            bars.update(task, description=f"{said}; {report.doing}" if report.doing else said)
 
         yield shown

@@ -106,7 +106,7 @@ def test_a_transaction_completes_and_an_operator_can_look_at_it(here: Installati
     asyncio.run(publish(here.world, name, series))
     here.world.wait_state(name, ["Completed"])
     asyncio.run(assert_result(here.world, name, series))
-    for arguments in (("replay", name), ("fsck",), ("doctor",)):
+    for arguments in (("replay", name), ("fsck", "--events"), ("doctor",)):
         code, printed = here.brh("operator", *arguments)
         assert code == 0, printed
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,12 +14,18 @@ from aiokafka.errors import KafkaConnectionError
 from click.testing import CliRunner, Result
 
 from bridge.blobs import BlobsRefused, BlobsUnavailable
+from bridge.contract.events import TransactionEvent, encode
+from bridge.contract.outbound import rfc3339
 from bridge.facts import FactsUnavailable
 from bridge.settings import SettingsError
 from streams.cli import brh
 from streams.cli import fsck as module
 from streams.cli.client import refused, unreachable
+from streams.cli.errors import CliError
+from streams.fsck_events import Bounds
 from streams.queries import cursor, parse_listing
+from streams.record import Record
+from streams.topics import Topics
 from tests.support.installation import Installation
 from tests.support.result import Result as Transaction
 
@@ -77,7 +84,8 @@ def run(monkeypatch: pytest.MonkeyPatch, here: Installation, api: Api) -> Run:
     monkeypatch.setattr(module, "connected", lambda _: given(api))
     monkeypatch.setattr(module, "Facts", lambda _: given(here))
     monkeypatch.setattr("asyncio.sleep", at_once)
-    monkeypatch.setitem(module.Fsck.__init__.__kwdefaults__, "pause", at_once)
+    for looking in (module.Fsck, module.FsckEvents):
+        monkeypatch.setitem(looking.__init__.__kwdefaults__, "pause", at_once)  # type: ignore[misc]  # of a class
     return lambda *arguments: CliRunner().invoke(brh, ["fsck", *arguments])
 
 
@@ -195,3 +203,109 @@ def test_topics_that_are_not_there_are_a_setting_to_correct(monkeypatch: pytest.
     monkeypatch.setattr(module, "Facts", missing)
     result = run("--rebuild")
     assert (result.exit_code, "(bad-settings)" in result.stderr) == (2, True)
+
+
+# --- the events topic
+
+
+class Events:
+    """The topic: everything that was published. Its last records may not have been taken, its first ones be gone."""
+
+    def __init__(self, here: Installation) -> None:
+        self.records: list[Record] = []
+        self.begin = 0
+        self.untaken = 0
+        self.trouble: CliError | None = None
+        self._topics = Topics("brh", 64)
+        self._publish = here.publish
+
+    async def publish(self, event: TransactionEvent) -> None:
+        partition = self._topics.partition_of(event.transaction)
+        at = datetime.now(UTC) - timedelta(seconds=1)  # a row is never older than the record
+        self.records.append(Record(partition, len(self.records), at, event.transaction.encode(), encode(event)))
+        await self._publish(event)
+
+    def log(self, _: object, partition: int) -> Any:
+        """Stands for an `EventsLog`."""
+        events = self
+
+        class Log:
+            async def read_taken(self, take: Callable[[Record, int, int], None]) -> Bounds:
+                if events.trouble:
+                    raise events.trouble
+                mine = [each for each in events.records if each.partition == partition]
+                for record in mine[: len(mine) - events.untaken]:
+                    take(record, 0, 0)
+                begin = events.begin if mine else 0
+                return Bounds(begin, begin + len(mine) - events.untaken, begin + len(mine)) if mine else Bounds(0, 0, 0)
+
+        return Log()
+
+
+@pytest.fixture
+def events(here: Installation, monkeypatch: pytest.MonkeyPatch) -> Events:
+    events = Events(here)
+    monkeypatch.setattr(here, "publish", events.publish)
+    monkeypatch.setattr(module, "EventsLog", events.log)
+    return events
+
+
+def test_the_events_are_read_when_asked_for(here: Installation, events: Events, run: Run) -> None:
+    half(here, "T1")
+    assert "Events" not in run().stdout
+    answer = run("--events")
+    begins = rfc3339(events.records[0].at)
+    said = f"Events: 3 records since {begins} in 64 partitions, of 1 transaction.\n"
+    assert (answer.exit_code, answer.stdout) == (0, "1 transaction, 0 findings.\n" + said)
+    document = json.loads(run("--events", "--json").stdout)
+    assert document["events"] == {
+        **{"partitions": 64, "records": 3, "begins": begins, "removed": 0},
+        **{"untaken": 0, "unreadable": 0, "transactions": 1, "unjudged": 0},
+    }
+
+
+def test_what_only_the_events_tell_is_a_finding(here: Installation, events: Events, run: Run) -> None:
+    half(here, "T1")
+    here.lose_kafka()
+    for name in list(here.blobs._committed):
+        asyncio.run(here.remove(name))
+    here.blobs._staged.clear()
+    answer = run("--events")
+    assert answer.exit_code == 5
+    assert answer.stdout.splitlines()[:2] == [
+        "transaction-lost (1). `brh fsck --rebuild` publishes again what storage tells. "
+        "Where storage has nothing of it, `brh send TXN` sends all of it again.",
+        f"  T1: The events tell of it since {rfc3339(events.records[0].at)}: its header and 2 payloads.",
+    ]
+    assert [each["kind"] for each in json.loads(run("--events", "--json").stdout)["findings"]] == ["transaction-lost"]
+
+
+def test_what_a_rebuild_has_published_again_is_no_finding_of_the_events(
+    here: Installation, events: Events, run: Run
+) -> None:
+    half(here, "T1")
+    here.lose_kafka()
+    kinds = [each["kind"] for each in json.loads(run("--events", "--json").stdout)["findings"]]
+    assert kinds == ["transaction-unknown", "transaction-lost"]
+    answer = run("--events", "--rebuild")
+    assert (answer.exit_code, "0 findings." in answer.stdout) == (0, True), answer.output
+
+
+def test_what_the_events_could_not_tell_is_said(here: Installation, events: Events, run: Run) -> None:
+    half(here, "T1")
+    events.begin, events.untaken = 7, 1
+    events.records.insert(0, Record(events.records[0].partition, 0, events.records[0].at, b"T1", b"{"))
+    answer = run("--events")
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout.splitlines()[2:] == [
+        "  Not kept any more: 7 records before that.",
+        "  Not read, because the trackers have not taken them yet: 1 record.",
+        "  Not readable, or in the wrong partition: 1 record.",
+    ]
+
+
+def test_a_topic_that_cannot_be_read_is_said(here: Installation, events: Events, run: Run) -> None:
+    events.trouble = CliError("Kafka cannot be read: x", code="kafka-unavailable", remedy="Wait.", exit_code=4)
+    answer = run("--events")
+    assert (answer.exit_code, answer.stdout, "(kafka-unavailable)" in answer.stderr) == (4, "", True)
+    assert run().exit_code == 0
