@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from bridge.quoting import quoted
 from streams import queries
 from streams.cli.errors import EXIT_USAGE, CliError
 from streams.cli.payloads import Source
+from tables import ordinals
+from tables.ordinals import NONE, Ordinals
 from tables.transaction import State
 
 Ranges = Sequence[Sequence[int]]
@@ -23,8 +26,13 @@ class Missing(msgspec.Struct, frozen=True):
     """Inclusive ranges of each series of which something is missing."""
     header: bool = False
     """The header as well."""
-    cut: bool = False
-    """There are more ranges than one answer names."""
+    more: int = 0
+    """Payloads that are missing as well, in ranges beyond those that one answer names."""
+
+    @property
+    def cut(self) -> bool:
+        """There are more ranges than one answer names."""
+        return self.more > 0
 
     @property
     def nothing(self) -> bool:
@@ -33,7 +41,21 @@ class Missing(msgspec.Struct, frozen=True):
 
     def count(self, name: str) -> int:
         """Payloads of a series."""
-        return sum(last - first + 1 for first, last in self.ordinals.get(name, ()))
+        return _count(self.ordinals.get(name, ()))
+
+    @property
+    def payloads(self) -> int:
+        """All that are missing, also where they are not named."""
+        return sum(map(_count, self.ordinals.values())) + self.more
+
+    def added_to(self, sent: Mapping[str, Ordinals]) -> dict[str, Ordinals]:
+        """These payloads, and those that were sent before."""
+        return {**sent, **{name: sent.get(name, NONE) | _bits(ranges) for name, ranges in self.ordinals.items()}}
+
+    def without(self, sent: Mapping[str, Ordinals]) -> Missing:
+        """What of it was not sent before."""
+        left = {name: _bits(ranges) & ~sent.get(name, NONE) for name, ranges in self.ordinals.items()}
+        return replace(self, ordinals={name: _ranges(some) for name, some in left.items() if some})
 
 
 def missing_of(row: Mapping[str, Any], series: Mapping[str, Source]) -> Missing:
@@ -49,9 +71,25 @@ def missing_of(row: Mapping[str, Any], series: Mapping[str, Source]) -> Missing:
     _check(row, series)
     found = queries.gaps(row)
     if state is not State.AWAITING_RESULTS:
-        return Missing(_of(series, found["lost"]), cut=bool(found["lost"]) and found["rangesTruncated"])
+        # How many more have gone is not told: one stands for them.
+        return Missing(_of(series, found["lost"]), more=int(bool(found["lost"]) and found["rangesTruncated"]))
     whole = {each: [[1, source.total_count]] for each, source in series.items() if source.total_count}
-    return Missing(_of(series, {**whole, **found["series"]}), row["header"] is None, found["rangesTruncated"])
+    named = _of(series, {**whole, **found["series"]})
+    known = (each for each in row["series"] if each["seriesType"] in named and each["totalCount"] is not None)
+    more = sum(each["totalCount"] - each["receivedCount"] - _count(named[each["seriesType"]]) for each in known)
+    return Missing(named, row["header"] is None, more)
+
+
+def _count(ranges: Ranges) -> int:
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def _bits(ranges: Ranges) -> Ordinals:
+    return ordinals.of([ordinal for first, last in ranges for ordinal in range(first, last + 1)])
+
+
+def _ranges(some: Ordinals) -> Ranges:
+    return ordinals.ranges(some, some.bit_length())[0]
 
 
 def _of(series: Mapping[str, Source], missing: Mapping[str, Ranges]) -> dict[str, Ranges]:

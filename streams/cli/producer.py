@@ -19,6 +19,7 @@ from typing import Final
 import aio_pika
 import msgspec
 from aio_pika.abc import AbstractExchange
+from msgspec.structs import replace
 
 from bridge.contract.inbound import SMALL_PAYLOAD_BYTES
 from bridge.topology import INBOUND_EXCHANGE
@@ -62,6 +63,16 @@ class SendSummary(msgspec.Struct, frozen=True, rename="camel"):
     bytes: int
     """With duplicates."""
     seconds: float
+
+    def plus(self, other: SendSummary) -> SendSummary:
+        """Both together, of the same result."""
+        return replace(
+            self,
+            payloads=self.payloads + other.payloads,
+            duplicates=self.duplicates + other.duplicates,
+            bytes=self.bytes + other.bytes,
+            seconds=round(self.seconds + other.seconds, 3),
+        )
 
 
 async def send(

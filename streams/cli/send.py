@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from streams.cli.missing import Missing, missing_of
 from streams.cli.payloads import FileSource, Source
 from streams.cli.producer import Progress, SendSummary, send
 from streams.cli.progress import Moved, shown
+from streams.cli.send_missing import send_missing
 from streams.remedies import remedy
 from streams.settings import ClientSettings
 
@@ -67,7 +69,8 @@ def command(
 
     It returns when the broker has confirmed everything. If it is interrupted, run the same command again: what has
     arrived is absorbed as a duplicate. Only keep files, chunk size and type, or it is another result and a conflict.
-    With --only-missing neither what has arrived is sent again, nor a header that has. With --check nothing is sent:
+    With --only-missing neither what has arrived is sent again, nor a header that has. Where more is missing than one
+    answer of the API names, it goes on when that has arrived, until all of it is sent. With --check nothing is sent:
     exit code 1 when the bridge would refuse a message (BRH_PAYLOAD_MAX_BYTES counts), or there are too many payloads.
     """
     if only_missing and duplicates:
@@ -78,33 +81,28 @@ def command(
         return
     for name in ("aio_pika", "aiormq"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what we raise
-    only = asyncio.run(_missing(load(ClientSettings).api_url, transaction, series)) if only_missing else None
-    if only is not None and only.nothing and not as_json:
+    ask = partial(_missing, load(ClientSettings).api_url, transaction, series)
+    first = asyncio.run(ask()) if only_missing else None
+    if first is not None and first.nothing and not as_json:
         click.echo(f"{transaction}: nothing is missing of {', '.join(series)}; nothing was sent.")
         return
     order = (random.randrange(1 << 32) if seed is None else seed) if shuffle else None  # noqa: S311  # no secret
     url = load(AmqpSettings).amqp_url.get_secret_value()
-    with _told(transaction, as_json) as on_progress:
-        summary = asyncio.run(
-            send(
-                url,
-                transaction,
-                series,
-                transaction_type=transaction_type,
-                shuffle=order,
-                header_last=header_last,
-                duplicates=duplicates,
-                only=only,
-                on_progress=on_progress,
-            )
-        )
+    given = partial(send, url, transaction, series, transaction_type=transaction_type, shuffle=order)
+    some = partial(given, header_last=header_last, duplicates=duplicates)
+    with _told(transaction, as_json) as tell:
+        if first is None:
+            summary, left = asyncio.run(some(on_progress=tell)), False
+        else:
+            summary, left = asyncio.run(send_missing(first, ask, some, tell, header_last=header_last))
     click.echo(as_text(summary) if as_json else sent_line(summary))
-    _tell_of_more(only)
+    if left:
+        click.echo(_left(transaction), err=True)
 
 
-def _tell_of_more(only: Missing | None) -> None:
-    if only is not None and only.cut:
-        click.echo("More is missing than one answer of the API names: run the same command again.", err=True)
+def _left(transaction: str) -> str:
+    said = f"More is missing of {transaction} than the API names at once, and what was sent does not arrive"
+    return f"{said}: see `brh explain {transaction}`, then run the same command again."
 
 
 def _check(transaction: str, transaction_type: str, series: Mapping[str, Source], as_json: bool) -> None:

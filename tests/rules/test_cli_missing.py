@@ -13,16 +13,18 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from playbook import Playbook, delivered, header, payload, problem, refused
+from playbook import START, Playbook, delivered, header, payload, problem, refused
 
 from streams.cli import brh
 from streams.cli.client import refused as refused_by_api
 from streams.cli.errors import CliError
 from streams.cli.missing import Missing, missing_of
 from streams.cli.payloads import payloads, plan
-from streams.cli.producer import SendSummary
+from streams.cli.producer import Progress, SendSummary
+from streams.cli.send_missing import send_missing
 from tables import ordinals
 from tables.projection import view
+from tables.rules import advance, opened
 
 
 class Sized:
@@ -79,17 +81,18 @@ def test_blocks_that_have_gone_are_missing_again() -> None:
 
 
 def test_more_gaps_than_one_answer_names_are_said_to_be_more() -> None:
-    book = Playbook() >> header(a=4_000)
+    book = Playbook() >> header(a=4_000, b=1)
     for ordinal in range(2, 4_001, 2):
         book >> payload("a", ordinal, of=4_000)
     found = missing(book, a=4_000)
-    assert (found.count("a"), found.cut) == (1_000, True)
+    assert (found.count("a"), found.cut, found.more, found.payloads) == (1_000, True, 1_000, 2_000)
+    assert missing(book, b=1) == Missing({"b": [[1, 1]]}), "of what is not sent nothing more is missing"
 
 
 def test_more_blocks_that_have_gone_than_a_problem_names_are_said_to_be_more() -> None:
     book = Playbook() >> header(a=2, b=1) >> payload("a", 1, of=2) >> payload("a", 2, of=2) >> payload("b", 1, of=1)
     gone = replace(problem("blocks-missing"), missing={"a": ((2, 2),)}, missing_truncated=True)
-    assert missing(book >> replace(refused(), problem=gone), a=2, b=1) == Missing({"a": [[2, 2]]}, cut=True)
+    assert missing(book >> replace(refused(), problem=gone), a=2, b=1) == Missing({"a": [[2, 2]]}, more=1)
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.sets(st.integers(1, 20))), st.none() | st.integers(0, 99))
@@ -106,6 +109,118 @@ def refusal(book: Playbook, **counts: int) -> tuple[str, int]:
     return caught.value.code, caught.value.exit_code
 
 
+# --- in rounds
+
+
+class Producer:
+    """Every second payload is missing, the API names ten ranges, and what is sent arrives a few at a time."""
+
+    def __init__(self, gaps: int, *, lost: frozenset[int] = frozenset(), headless: bool = False) -> None:
+        self.total = 2 * gaps
+        self.row = opened("T1", START)
+        for fact in [] if headless else [header(a=self.total)]:
+            self.row = advance(self.row, fact, START)
+        self.arrive(range(2, self.total + 1, 2))
+        self.lost = lost
+        self.rounds: list[Missing] = []
+        self.told: list[Progress] = []
+        self.under_way: list[int] = []
+
+    @property
+    def sent(self) -> list[int]:
+        return [ordinal for only in self.rounds for ordinal in named(only)]
+
+    def arrive(self, ordinals: range | list[int]) -> None:
+        for ordinal in ordinals:
+            self.row = advance(self.row, payload("a", ordinal, of=self.total), START)
+
+    async def ask(self) -> Missing:
+        return missing_of(view(self.row), {"a": Sized(self.total)})
+
+    async def send(self, *, only: Missing, on_progress: Any) -> SendSummary:
+        self.rounds.append(only)
+        count = len(named(only))
+        for sent in range(1, count + 1):
+            on_progress(Progress(sent, count, 10 * sent, 10 * count))
+        self.under_way += named(only)
+        return SendSummary("T1", "default", (), count, 0, 10 * count, 0.1)
+
+    async def pause(self, _: float) -> None:
+        self.arrive([each for each in self.under_way[:4] if each not in self.lost])
+        del self.under_way[:4]
+
+    async def run(self, **options: Any) -> tuple[SendSummary, bool]:
+        return await send_missing(await self.ask(), self.ask, self.send, self.told.append, pause=self.pause, **options)
+
+
+def named(only: Missing) -> list[int]:
+    return [ordinal for first, last in only.ordinals.get("a", ()) for ordinal in range(first, last + 1)]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without news the second answer ends a wait."""
+    monkeypatch.setattr("streams.cli.send_missing.ARRIVE_MAX_S", 0.0)
+    monkeypatch.setattr("streams.cli.send_missing._POLL_S", 0.0)
+
+
+@pytest.fixture
+def ten_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tables.missing.RANGES_MAX", 10)
+
+
+@pytest.mark.usefixtures("ten_ranges")
+async def test_it_goes_on_until_nothing_is_missing_and_nothing_is_sent_twice() -> None:
+    here = Producer(45)
+    summary, left = await here.run()
+    assert [len(named(only)) for only in here.rounds] == [10, 10, 10, 10, 5]
+    assert here.sent == list(range(1, 90, 2))
+    assert (summary.payloads, summary.bytes, left) == (45, 450, False)
+    assert here.told == [Progress(count, 45, 10 * count, 450) for count in range(1, 46)]
+
+
+@pytest.mark.usefixtures("ten_ranges")
+async def test_where_nothing_arrives_it_ends_and_says_that_more_is_missing() -> None:
+    here = Producer(45, lost=frozenset(range(90)))
+    summary, left = await here.run()
+    assert (len(here.rounds), summary.payloads, left) == (1, 10, True)
+
+
+@pytest.mark.usefixtures("ten_ranges")
+async def test_one_that_does_not_arrive_holds_up_nothing_and_goes_once() -> None:
+    here = Producer(45, lost=frozenset([3, 41]))
+    summary, left = await here.run()
+    assert sorted(here.sent) == list(range(1, 90, 2))
+    assert (summary.payloads, left) == (45, False)
+
+
+@pytest.mark.usefixtures("ten_ranges")
+@pytest.mark.parametrize("header_last", [False, True])
+async def test_the_header_goes_once_and_where_it_is_wanted(header_last: bool) -> None:
+    here = Producer(25, headless=True)
+    _, left = await here.run(header_last=header_last)
+    assert [only.header for only in here.rounds] == ([False, False, True] if header_last else [True, False, False])
+    assert (len(here.sent), left) == (25, False)
+
+
+@pytest.mark.usefixtures("ten_ranges")
+async def test_the_header_goes_last_also_where_others_have_sent_the_rest() -> None:
+    here = Producer(25, headless=True)
+    here.under_way = list(range(21, 50, 2))
+    await here.run(header_last=True)
+    assert [(len(named(only)), only.header) for only in here.rounds] == [(10, False), (0, True)]
+
+
+@pytest.mark.usefixtures("ten_ranges")
+async def test_one_that_is_closed_meanwhile_is_said() -> None:
+    here = Producer(45)
+    first = await here.ask()
+    here.row = advance(here.row, delivered("Failed", "timeout"), START)
+    with pytest.raises(CliError) as caught:
+        await send_missing(first, here.ask, here.send, here.told.append, pause=here.pause)
+    assert (caught.value.code, len(here.rounds)) == ("already-closed", 1)
+
+
 # --- the command
 
 
@@ -114,7 +229,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     (tmp_path / "file").write_bytes(b"x" * 250)
     sent: list[Missing | None] = []
 
-    async def send(_: str, transaction: str, __: Any, *, only: Missing | None, **___: Any) -> SendSummary:
+    async def send(_: str, transaction: str, __: Any, *, only: Missing | None = None, **___: Any) -> SendSummary:
         sent.append(only)
         return SendSummary(transaction, "default", (), 1, 0, 100, 0.1)
 
@@ -163,3 +278,12 @@ def test_what_nobody_heard_of_is_to_be_sent_whole(run: Any) -> None:
 
 def test_a_share_of_duplicates_is_not_only_what_is_missing(run: Any) -> None:
     assert run({}, "--only-missing", "--duplicates", "5%")[0].exit_code == 2
+
+
+@pytest.mark.usefixtures("ten_ranges")
+def test_where_nothing_arrives_the_next_step_is_named(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 9_000)
+    result, sent = run(view(Producer(45).row), "--only-missing")
+    assert (result.exit_code, len(sent)) == (0, 1)
+    assert "More is missing of T1" in result.stderr
+    assert "`brh explain T1`" in result.stderr
