@@ -90,7 +90,7 @@ class Spans:
             span_limits=SpanLimits(max_links=LINKS_MAX, max_span_attribute_length=ATTRIBUTE_CHARS),
             shutdown_on_exit=False,
         )
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
+        self._exporter = exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
         self._provider.add_span_processor(
             BatchSpanProcessor(exporter, max_queue_size=QUEUE_SPANS, max_export_batch_size=BATCH_SPANS)
         )
@@ -140,6 +140,9 @@ class Spans:
         sending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
         sending.start()
         sending.join(STOP_MAX_S)
+        if sending.is_alive():
+            # What it still tries is given up.
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the exporter's is not typed
 
 
 def _read(said: Trace) -> Context:

@@ -29,7 +29,8 @@ def test_who_waits_as_long_as_is_said_may_go_on(per_s: float, now_s: float) -> N
     while (wait_s := limit.wait_s("a", now_s)) == 0:
         pass
     assert 0 < wait_s <= 1 / per_s + 1e-9
-    assert limit.wait_s("a", now_s + wait_s * 0.9) > 0
+    if wait_s > 1e-6:  # or the moment before is the same number
+        assert limit.wait_s("a", now_s + wait_s * 0.9) > 0
     assert limit.wait_s("a", now_s + wait_s + 1e-6) == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -213,6 +214,7 @@ def test_a_process_that_ends_waits_for_a_full_queue_no_longer_than_for_a_few_spa
         began_s = time.monotonic()
         tracing.stop()
         assert time.monotonic() - began_s < 5 + 2 * STOP_MAX_S
+        until(lambda: not [each for each in threading.enumerate() if each.name == "last-spans"], 10, "nobody sends")
 
 
 def test_spans_are_sent_while_the_process_lives(collector: Collector) -> None:
