@@ -90,10 +90,12 @@ class Watermarks:
 
         Raises FactsUnavailable, and SettingsError when Kafka's brokers do not stamp the records.
         """
-        if await self._say() is None:
-            raise SettingsError(
-                "the events topic is stamped by producers: set its message.timestamp.type=LogAppendTime"
-            )
+        # Heard too late is not heard: whoever waited for so long has left this bridge out again.
+        while self._lease is None:
+            if await self._say() is None:
+                raise SettingsError(
+                    "the events topic is stamped by producers: set its message.timestamp.type=LogAppendTime"
+                )
         crash_point("bridge.presence-said")
         self._keeper = asyncio.create_task(self._keep())
         self._keeper.add_done_callback(self._ended)
