@@ -1,4 +1,4 @@
-"""How large a transaction may be. Pure.
+"""How large a transaction may be, and how many may be open. Pure.
 
 Everything that is kept or sent about a transaction grows with its series and payloads: the tracker's memory, the plan
 of its delivery, the outcome document and its notification, each of them one record. Without a limit here such a record
