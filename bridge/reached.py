@@ -129,11 +129,25 @@ class Claims:
         self._bridge = bridge
         self._queues = queues
         self._number = 0
+        self._newest: Stamps = ()
         self.lane_ended()
 
     def lane_ended(self) -> None:
         """Go on as another bridge, that has claimed nothing yet."""
         self._number += 1
+        self._begin()
+
+    def stamped(self, moment: Stamps) -> None:
+        """Take the stamps of what was said last.
+
+        Where one is before the last one, a broker's clock was set back, or another broker's counts now. What was
+        claimed by the old clock would be believed as soon as the new one gets there, so it is claimed no more.
+        """
+        if _any_later(self._newest, moment):
+            self._begin()
+        self._newest = moment
+
+    def _begin(self) -> None:
         self._claim: Stamps | None = None
         self._reckoning = Reckoning(self._queues)
 
@@ -149,5 +163,11 @@ class Claims:
 
     def look(self, name: str, moment: Stamps, found: Round) -> None:
         """Take a round that was asked under a name; for what the others mean see `Reckoning.look`."""
+        if _any_later(moment, self._newest):
+            return  # a clock was set back while it was asked
         if name == self.name and (reached := self._reckoning.look(moment, found)) is not None:
             self._claim = reached
+
+
+def _any_later(some: Stamps, others: Stamps) -> bool:
+    return any(one > other for one, other in zip(some, others, strict=False))

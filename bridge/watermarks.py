@@ -152,6 +152,8 @@ class Watermarks:
         began_s = self._loop.time()
         moment = await self._facts.say(self._claims.words(self._partitions))
         crash_point("bridge.watermarks-said")
+        if moment is not None:
+            self._claims.stamped(moment)
         self._heard_s = began_s
         until_s = began_s + self._unheard_max_s
         if self._loop.time() < until_s:

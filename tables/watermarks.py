@@ -9,6 +9,10 @@ which may be as late as `silence_s` after its last word. By then its messages ar
 stands until each of the others has claimed a later moment: only such a claim tells of what came back. While no bridge
 is known, or one of them has claimed nothing yet, the clock stands still, too.
 
+Brokers' clocks may be set, and another broker may lead the partition, whose clock is another one. Forward, that looks
+like a silence of everybody: so what a silent bridge owes is counted from when its silence was found out, not from its
+last word. Back, claims by the old clock lie ahead, and none of those is believed (see `bridge.reached` for later).
+
 What is known here is kept by no table. Whoever takes a partition over knows of no bridge, and one may have fallen
 silent a moment before, so it begins as if one had.
 """
@@ -46,15 +50,14 @@ class Watermarks(msgspec.Struct, frozen=True):
 def hear(known: Watermarks, said: Watermark, at: datetime, silence_s: float) -> Watermarks:
     """What is known after a record of a bridge that the broker took at `at`."""
     silence = timedelta(seconds=silence_s)
-    before = known.bridges.get(said.bridge)
-    # Claims grow, but a record may be repeated by a retry of its producer.
-    claims = [claim for claim in (said.reached, before.reached if before else None) if claim is not None]
-    bridges = {**known.bridges, said.bridge: Heard(at, max(claims, default=None))}
+    # A moment that is still to come was stamped by a clock that has been set back since: of ours it tells nothing.
+    claim = said.reached if said.reached is None or said.reached <= at else None
+    bridges = {**known.bridges, said.bridge: Heard(at, claim)}
     owed = [known.owed or known.since + silence]
     if said.gone:
         del bridges[said.bridge]
         owed.append(at)
-    owed += [heard.at + silence for heard in bridges.values() if at - heard.at > silence]
+    owed += [at + silence for heard in bridges.values() if at - heard.at > silence]
     bridges = {name: heard for name, heard in bridges.items() if at - heard.at <= silence}
     return Watermarks(known.since, bridges, max(owed), _reached(known, bridges, max(owed)))
 

@@ -80,8 +80,13 @@ class World:
         self.now_s = 0
         self.ready: dict[str, list[Delivery]] = {queue: [] for queue in QUEUES}
         self.published = 0
+        self.skews = False
+        self.skew_s = 0
+        """How far the clock of the partition's broker is ahead."""
         self.queued_s: dict[int, int] = {}
-        """Of messages that have no fact."""
+        """Of messages that have no fact, by the broker's clock."""
+        self.late: set[int] = set()
+        """Messages that came when the owner's watermark was beyond the clock already, because it was set back."""
         self.stuck: set[int] = set()
         self.bridges: list[Bridge] = []
         self.orphans: list[Link] = []
@@ -96,24 +101,42 @@ class World:
         reached = self.owner.reached if self.owner else None
         return None if reached is None else (reached - START).total_seconds()
 
+    @property
+    def clock_s(self) -> int:
+        """What the partition's broker says the time is."""
+        return self.now_s + self.skew_s
+
     # What is known of it all in the partition
 
     def record(self, said: Watermark) -> None:
-        at = START + seconds(self.now_s)
+        at = START + seconds(self.clock_s)
         self.owner = hear(self.owner or Watermarks(since=at), said, at, SILENCE_S)
         self.check()
 
     def check(self) -> None:
         if (reached_s := self.reached_s) is not None:
-            late = [message for message, at_s in self.queued_s.items() if at_s < reached_s]
+            late = [number for number, at_s in self.queued_s.items() if at_s < reached_s and number not in self.late]
             assert not late, f"at {self.now_s} s the watermark is {reached_s:g} s; without a fact: {late}"
+
+    def change_owner(self) -> None:
+        """Whoever takes over knows of nothing."""
+        self.owner = None
+        self.late.clear()
+
+    def set_clock(self, skew_s: int) -> None:
+        """Another broker leads the partition, or somebody mends the clock of this one."""
+        self.skew_s = skew_s
+        if self.chance.random() < 0.5:
+            self.change_owner()
 
     # What producers and the broker do
 
     def publish(self, queue: str, count: int = 1) -> None:
         for _ in range(count):
             self.published += 1
-            self.queued_s[self.published] = self.now_s
+            self.queued_s[self.published] = self.clock_s
+            if (self.reached_s or 0) > self.clock_s:
+                self.late.add(self.published)
             self.ready[queue].append(Delivery(self.published, again=False))
 
     def links(self) -> list[Link]:
@@ -158,10 +181,15 @@ class World:
     def join(self) -> Bridge:
         self.born += 1
         bridge = Bridge(f"b{self.born}", self.now_s)
-        self.record(*bridge.claims.words(1))
+        self.say(bridge)
         self.bridges.append(bridge)
         self.open(bridge)
         return bridge
+
+    def say(self, bridge: Bridge) -> None:
+        """Be heard."""
+        self.record(*bridge.claims.words(1))
+        bridge.claims.stamped((START + seconds(self.clock_s),))
 
     def open(self, bridge: Bridge) -> None:
         for queue, (count, prefetch) in QUEUES.items():
@@ -202,11 +230,11 @@ class World:
         bridge.spoke_s = self.now_s
         if bridge.deaf_until_s > self.now_s:
             return
-        self.record(*bridge.claims.words(1))
+        self.say(bridge)
         bridge.heard_s = self.now_s
         self.open(bridge)
         if bridge.round is None and bridge.links:
-            bridge.round = bridge.claims.name, self.now_s, list(bridge.links)
+            bridge.round = bridge.claims.name, self.clock_s, list(bridge.links)
             for link in bridge.links:
                 link.answer = None
                 link.to_channel.append(None)

@@ -50,10 +50,13 @@ OLD = [(1.0, "a", None), (5.0, "a", 1.0), (9.0, "a", 5.0), (13.0, "a", 11.0)]
         ([*OLD, (14, "b", 13.5), (15, "b", 13.5, "gone"), (16, "a", 15.1)], 15.1),
         ([*OLD, (14, "b", 13.5), (24, "a", 23)], 13.5),
         ([*OLD, (14, "b", 13.5), (24.1, "a", 24)], 11),
-        ([*OLD, (14, "b", 13.5), (24.1, "a", 23.9), (25, "a", 24.1)], 24.1),
-        ([*OLD, (14, "b", 13.5), (24.1, "a", 23.9), (25, "b", 20), (26, "a", 25), (27, "b", 26.5)], 25),
+        ([*OLD, (14, "b", 13.5), (24.1, "a", 24), (35, "a", 34.2)], 34.2),
+        ([*OLD, (14, "b", 13.5), (24.1, "a", 24), (25, "b", 20), (33, "b", 24), (36, "a", 35), (37, "b", 34.2)], 34.2),
         ([*OLD, (14, "a", 13, "gone"), (90, "c", 89)], 89),
         ([*OLD, (14, "a", 13, "gone")], 11),
+        ([(1, "a", 300), (12, "a", 300)], None),
+        ([(1, "a", 300), (12, "a", None), (301, "a", None)], None),
+        ([(1, "a", 300), (12, "a", 10.5)], 10.5),
     ],
     ids=[
         "nobody", "one that has claimed nothing", "not beyond what may be left from before", "one bridge",
@@ -61,6 +64,8 @@ OLD = [(1.0, "a", None), (5.0, "a", 1.0), (9.0, "a", 5.0), (13.0, "a", 11.0)]
         "a claim from before", "one that went, and nobody looked since", "one that went, and somebody looked",
         "one that is silent, but not long", "one that fell silent, and nobody looked",
         "one that fell silent, and somebody looked", "one that came back", "all went, and another came", "all went",
+        "a claim by a clock that was set back", "and that is not believed when the clock gets there",
+        "a claim by the new clock",
     ],
 )  # fmt: skip
 def test_the_watermark_is_what_all_can_answer_for(records: Iterable[tuple[float, str, float]], reached: float) -> None:
