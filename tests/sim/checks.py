@@ -40,7 +40,7 @@ class Checks:
         self.heard: dict[str, Told] = {}
         """What the log says of each transaction."""
         self._heard_before: dict[str, Told] = {}
-        """What a log said that was lost: a delivery that was under way decides by it."""
+        """What a log said that was lost: an outcome that was on its way decides by it."""
         self.outcomes: dict[str, Outcome] = {}
         self.told: dict[str, Marker] = {}
         self.delivered: dict[str, Delivered] = {}
@@ -165,7 +165,10 @@ class Checks:
         self.world.note("outcome", transaction, outcome.outcome, outcome.problem and outcome.problem.code)
         self.world.require(before is None, "I2", f"{transaction} has a second outcome: {outcome} after {before}")
         self.outcomes[transaction] = outcome
-        self.results.decided(self.plans[transaction], self._told_of(transaction), outcome)
+        told = self._told_of(transaction)
+        if self.storage.asked_in < self.storage.era:
+            told = self._heard_before.get(transaction, told)
+        self.results.decided(self.plans[transaction], told, outcome)
 
     def _marked(self, transaction: str, told: Marker) -> None:
         self.world.require(transaction not in self.told, "I5", f"{transaction} was marked as told twice")
@@ -206,6 +209,7 @@ class Checks:
     def begin_anew(self) -> None:
         """Kafka has lost its topics: what is first from now on is what counts, where there is no outcome yet."""
         self.results.topics_lost = True
+        self.storage.era += 1
         for name, told in list(self.heard.items()):
             told.since.clear()
             if name not in self.outcomes:

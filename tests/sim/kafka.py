@@ -45,6 +45,8 @@ class Log:
         self.skew_s = 0.0
         """How much the clock of its leader is ahead."""
         self.down_until_s = 0.0
+        self.made = 0
+        """How often the topic was made anew."""
         self.readers: list[Reader] = []
         self.on_append: Callable[[Log, Record, object], None] = lambda _log, _record, _said: None
 
@@ -93,6 +95,8 @@ class Changelog:
         self.number = number
         self.changes: list[Change] = []
         self.down_until_s = 0.0
+        self.made = 0
+        """How often the topic was made anew."""
 
     def append(self, key: str, value: object, _said: object) -> int:
         """Take a change."""
@@ -124,7 +128,10 @@ class Trouble:
 
 
 class Pipe(Actor):
-    """What one process sends to one partition, in order."""
+    """What one process sends to one partition, in order.
+
+    As aiokafka does, one batch at a time: nothing follows a record that failed before the process has heard of it.
+    """
 
     def __init__(self, process: Process, log: Log | Changelog, trouble: Trouble) -> None:
         super().__init__(process.world.next_number())
@@ -132,19 +139,21 @@ class Pipe(Actor):
         self._process = process
         self.log = log
         self._trouble = trouble
-        self._queue: deque[tuple[Any, Any, object, asyncio.Future[Any]]] = deque()
+        self._queue: deque[tuple[int, Any, Any, object, asyncio.Future[Any]]] = deque()
         self._stalled = False
+        self._failed = False
+        """The process has still to hear that a record failed."""
 
     def send(self, key: Any, value: Any, said: object, answer: asyncio.Future[Any]) -> None:
         """Hand a record over; `answer` is what becomes of it."""
         if self._process.alive:
-            self._queue.append((key, value, said, answer))
+            self._queue.append((self.log.made, key, value, said, answer))
             if not self._stalled:
                 self._world.wake(self)
 
     def cut(self) -> None:
         """The process is gone; some of what it had sent is in other hands already."""
-        kept = self._world.chance.randint(0, len(self._queue)) if self._queue else 0
+        kept = self._world.chance.randint(0, len(self._queue)) if self._queue and not self._failed else 0
         while len(self._queue) > kept:
             self._queue.pop()
         if not self._queue:
@@ -159,19 +168,32 @@ class Pipe(Actor):
             world.fault("kafka slow")
             self._stall(world.chance.uniform(0.05, 5.0))
             return
-        key, value, said, answer = self._queue.popleft()
+        made, key, value, said, answer = self._queue.popleft()
         if not self._queue:
             world.rest(self)
+        if made != log.made:
+            return  # a producer names a topic by its id, and there is none of this id any more
         if world.happens(trouble.lost):
             world.fault("kafka record lost")
-            world.fly(ACK, _fail, answer)
+            self._fail(answer)
             return
         result = log.append(key, value, said)
         if world.happens(trouble.unacknowledged):
             world.fault("kafka acknowledgement lost")
-            world.fly(ACK, _fail, answer)
+            self._fail(answer)
         else:
             world.fly(ACK, _done, answer, result)
+
+    def _fail(self, answer: asyncio.Future[Any]) -> None:
+        self._world.rest(self)
+        self._stalled = self._failed = True
+        answer.add_done_callback(self._heard)
+        self._world.fly(ACK, _fail, answer)
+
+    def _heard(self, _answer: asyncio.Future[Any]) -> None:
+        """Called after whoever ends the process by it."""
+        self._failed = False
+        self._resume()
 
     def _stall(self, for_s: float) -> None:
         self._world.rest(self)
@@ -213,8 +235,10 @@ class Kafka:
             log.records.clear()
             log.said.clear()
             log.first = 0
+            log.made += 1
         for changelog in (*self.receipts, *self.transactions):
             changelog.changes.clear()
+            changelog.made += 1
 
 
 __all__ = ["Change", "Changelog", "Kafka", "KafkaError", "Log", "Pipe", "Reader", "Trouble"]

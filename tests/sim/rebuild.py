@@ -1,7 +1,8 @@
 """Kafka's topics are lost, and somebody tells the trackers again what storage knows: `brh fsck --rebuild`.
 
 What storage does not tell is lost: commands, how long a transaction has waited, which of two contradicting messages
-was first. So the log begins anew for the checks as well, and producers send again what is missing then.
+was first. So the log begins anew for the checks as well, and producers send again what is missing then. What storage
+tells may still change behind the command, by a request that was on its way: so the operator looks again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 from bridge.blobs import BlobsError
 from bridge.contract.events import TransactionEvent
 from bridge.facts import FactsUnavailable
-from streams.restore import restore
+from streams.restore import Restored, restore
 from tests.sim.bridge import SimFacts
 from tests.sim.checks import Checks
 from tests.sim.installation import Installation
@@ -19,6 +20,8 @@ from tests.sim.process import Process
 from tests.sim.storage import BlobClient
 
 AGAIN_S = 5.0
+LOOKS_AGAIN_S = 150.0
+"""Longer than a request to storage is on its way."""
 
 
 class Operator(Process):
@@ -36,17 +39,21 @@ class Operator(Process):
     async def _rebuild(self) -> None:
         storage = self._in.storage
         names = sorted({name.partition("/")[0] for name in (*storage.names(), *storage.staged_names())})
-        for name in names:
-            while True:
-                try:
-                    await restore(self._blobs, name, self._publish)
-                    break
-                except BlobsError as error:
-                    self.world.note("operator", name, error)
-                    await asyncio.sleep(AGAIN_S)
+        left = [name for name in names if await self._restored(name) == Restored()]
         for slot in self._slots:
             self._in.start_for_good(slot)
+        await asyncio.sleep(LOOKS_AGAIN_S)
+        for name in left:
+            await self._restored(name)
         self.exit("done")
+
+    async def _restored(self, name: str) -> Restored:
+        while True:
+            try:
+                return await restore(self._blobs, name, self._publish)
+            except BlobsError as error:
+                self.world.note("operator", name, error)
+                await asyncio.sleep(AGAIN_S)
 
     async def _publish(self, event: TransactionEvent) -> None:
         while True:

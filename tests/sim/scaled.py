@@ -29,7 +29,7 @@ from bridge import (
     runs,
 )
 from bridge import watermarks as bridge_watermarks
-from streams import assemble, commit, courier, found, outcome, partition, post, topics
+from streams import assemble, commit, courier, found, outcome, partition, post, restore, topics
 from streams.hardened import outstanding
 from tables import contents
 from tests.sim.connection import SimConnection
@@ -47,7 +47,7 @@ CHUNK_ORDINALS: Final = 8
 BUFFER_BYTES: Final = 4
 """Half of a sub-block, so that bodies are made of several buffers."""
 
-_CLOCKED: Final = (gathering, headers, memory_blobs, payloads, rejection, commit, courier, outcome, post)
+_CLOCKED: Final = (gathering, headers, memory_blobs, payloads, rejection, commit, courier, outcome, post, restore)
 """Modules that ask for the time of day."""
 
 

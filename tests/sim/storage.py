@@ -59,6 +59,10 @@ class Storage(MemoryBlobs):
         self.world = world
         self.keeps_staged = False
         """A deletion leaves the blocks that were staged on the blob, as not all services drop them."""
+        self.era = 0
+        """How often Kafka has lost everything; what was asked for in an earlier one may still be done."""
+        self.asked_in = 0
+        """In which era the record was asked for that is written now."""
         self._staged_s: dict[str, float] = {}
         self.on_change: Hook = lambda _what, _name, _result: None
 
@@ -190,9 +194,13 @@ class BlobClient:
     async def write_once(
         self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str]
     ) -> Committed | Exists:
-        return await self._call(
-            True, lambda: self._storage.write_once(name, body, content_type=content_type, metadata=metadata)
-        )
+        era = self._storage.era
+
+        def write() -> Coroutine[Any, Any, Committed | Exists]:
+            self._storage.asked_in = era
+            return self._storage.write_once(name, body, content_type=content_type, metadata=metadata)
+
+        return await self._call(True, write)
 
     async def read(self, name: str, *, max_bytes: int = READ_MAX_BYTES) -> Content | None:
         return await self._call(False, lambda: self._storage.read(name))
