@@ -20,7 +20,7 @@ from bridge.topology import PAYLOADS
 async def _both(settings: BridgeSettings, count: int, size: int) -> None:
     await asyncio.gather(
         drain(settings, PAYLOADS, count),
-        put_blocks(settings, count, size, hash_each=True),
+        put_blocks(settings, count, size),
     )
 
 

@@ -1,7 +1,8 @@
 """The way out alone: the same blocks from memory into the same storage, by plain HTTP.
 
-`python -m benchmarks.raw_put_block COUNT SIZE`; settings as for `python -m bridge`. With `--hashing` before them it
-does not know the MD5 of a block before it sends it, as nobody does whose blocks differ; `--md5`: nothing but that.
+`python -m benchmarks.raw_put_block COUNT SIZE`; settings as for `python -m bridge`. Where the service is given the MD5
+of a block, that is computed for each, as everybody must whose blocks differ. With `--known-before` in front of COUNT it
+has been known since before the first block; with `--md5` nothing is done but that.
 """
 
 from __future__ import annotations
@@ -28,14 +29,11 @@ AT_ONCE = 4
 """As many as the bridge has lanes. Measured: eight are no faster."""
 
 
-async def put_blocks(settings: BlobSettings, count: int, size: int, *, hash_each: bool = False) -> None:
-    """Stage the blocks of `count` payloads of `size` bytes.
-
-    `hash_each`: where the service takes a block only with its MD5, compute that for each, as if none came twice.
-    """
+async def put_blocks(settings: BlobSettings, count: int, size: int, *, known_before: bool = False) -> None:
+    """Stage the blocks of `count` payloads of `size` bytes."""
     sizes = _blocks(count, size)
     url = await signed_url(settings, "raw")
-    hash_each = hash_each and is_emulator(url)
+    hash_each = is_emulator(url) and not known_before
     bodies = {size: os.urandom(size) for size in set(sizes)}
     sums = {size: _md5(body) for size, body in bodies.items()}
     numbered = iter(enumerate(sizes))
@@ -101,7 +99,7 @@ async def _run(how: str, count: int, size: int) -> None:
     if how == "--md5":
         await _hash_blocks(count, size)
     else:
-        await put_blocks(load(BlobSettings), count, size, hash_each=how == "--hashing")
+        await put_blocks(load(BlobSettings), count, size, known_before=how == "--known-before")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from socket import create_connection
 from typing import Final
 
 from benchmarks import null_sink
-from benchmarks.aims import PACED_MB_PER_S
+from benchmarks.aims import KNOWN_BEFORE, PACED_MB_PER_S
 from benchmarks.commit import assembled, bare
 from benchmarks.measured import Machine
 from benchmarks.sides import BRIDGE, PEER, Figures, Side, alone, bridged
@@ -44,7 +44,7 @@ def azurite(machine: Machine) -> dict[str, Side]:
     many = (str(len(eight)), str(LARGE))
     return {
         "raw Put Block": partial(alone, machine, (*RAW, *many), LARGE, len(eight), queued=False),
-        "raw Put Block, hashing": partial(alone, machine, (*RAW, "--hashing", *many), LARGE, len(eight), queued=False),
+        KNOWN_BEFORE: partial(alone, machine, (*RAW, "--known-before", *many), LARGE, len(eight), queued=False),
         "MD5 alone": partial(alone, machine, (*RAW, "--md5", *many), LARGE, len(eight), queued=False),
         "both ways, uncoupled": partial(alone, machine, (*BOTH, *many), LARGE, len(eight)),
         "bridge": partial(bridged, machine, BRIDGE, LARGE, eight),
