@@ -211,7 +211,7 @@ class Assembler:
         if transaction.state in FINAL:
             self._close(owned, transaction)
             return
-        owned.put(transaction)
+        owned.put(transaction, record)
         self._show(owned, transaction, at_once=at_once)
         if asks:
             self._ask(owned, transaction, record)

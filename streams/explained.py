@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from bridge.contract.outbound import rfc3339
 from streams.queries import Document, Row
-from streams.recent import RECENT_MAX, Happened
+from streams.recent import RECENT_MAX, Happened, problem_key
 from streams.remedies import helping
 from tables.explain import Explanation, explain
 from tables.projection import closed_view, view
@@ -27,8 +28,16 @@ _MOMENTS: Final = {
 }
 
 
-def explanation(transaction: Transaction, row: Row, now: datetime, recent: Sequence[Happened] = ()) -> Document:
+def explanation(
+    transaction: Transaction,
+    row: Row,
+    now: datetime,
+    recent: Sequence[Happened] = (),
+    brought: Mapping[str, int] = MappingProxyType({}),
+) -> Document:
     """The answer for a transaction that its owner knows and shows; `recent` is what its owner has taken last.
+
+    `brought` are the offsets of its problems and commands, as `Recent.brought` tells them.
 
     Of an open one everything is taken from what the owner knows now, because its row may be a second older and would
     contradict it; of a closed one only the row remembers what happened before.
@@ -43,7 +52,7 @@ def explanation(transaction: Transaction, row: Row, now: datetime, recent: Seque
         "waitingFor": found.waiting_for,
         "otherwise": found.otherwise,
         "deadlines": shown["deadlines"],
-        "events": _ordered(tuple(_events(shown)), recent),
+        "events": _ordered(tuple(_events(shown, brought)), recent),
         "command": found.command,
         "advice": _advice(transaction, found),
     }
@@ -87,11 +96,12 @@ def _event(happened: Happened) -> Event:
     return Event(rfc3339(happened.at), happened.kind, happened.text, offset=happened.offset)
 
 
-def _events(row: Row) -> Iterator[Event]:
+def _events(row: Row, offsets: Mapping[str, int]) -> Iterator[Event]:
     for name, text in _MOMENTS.items():
         if (at := row["timestamps"].get(name)) is not None:
             yield Event(at, name, text)
     for each in row.get("problems", ()):
-        yield Event(each["occurredAt"], "problem", f"{each['title']}: {each['detail']}", each["code"])
+        offset = offsets.get(problem_key(each["occurredAt"], each["code"]))
+        yield Event(each["occurredAt"], "problem", f"{each['title']}: {each['detail']}", each["code"], offset)
     for each in row.get("commands", ()):
-        yield Event(each["at"], "command", f"{each['by']} asked for it.", each["action"])
+        yield Event(each["at"], "command", f"{each['by']} asked for it.", each["action"], offsets.get(each["id"]))

@@ -17,6 +17,7 @@ from streams.explained import explanation
 from streams.ordinal_counts import Counts, Span, counted, counts_of, parse_span
 from streams.partition import Partition
 from streams.queries import Document, Listing, Row
+from streams.recent import Recent
 from streams.routing import NotReady, Routing
 from streams.topics import Topics
 from tables.transaction import Transaction
@@ -75,7 +76,8 @@ class Own:
         if known is None:
             raise NotReady("the tracker that owns it has not looked at it yet")
         held = self._knowing.partition(self._topics.partition_of(transaction_id))
-        return explanation(known, row, datetime.now(UTC), held.recent.of(transaction_id) if held else ())
+        now, recent = datetime.now(UTC), held.recent if held else Recent()
+        return explanation(known, row, now, recent.of(transaction_id), recent.brought(transaction_id))
 
     def counts(self, transaction_id: str, series_type: str, span: Span) -> Counts | None:
         """What has been received of a series, by cells. Raises NotReady."""

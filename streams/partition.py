@@ -62,8 +62,10 @@ class Partition:
         if self.watermarks is None:
             self.watermarks = Watermarks(since=at)
 
-    def put(self, transaction: Transaction) -> None:
-        """The newest version of an open transaction."""
+    def put(self, transaction: Transaction, record: Record | None = None) -> None:
+        """The newest version of an open transaction; `record` is what has made it so, unless the tables have."""
+        if record is not None:
+            self.recent.learned(self.transactions.get(transaction.id), transaction, record)
         self._count(transaction)
         self.transactions[transaction.id] = transaction
         scheduled = [each for each in deadlines(transaction) if each.kind != _DRIVEN]

@@ -6,7 +6,7 @@ Only in memory, and only what this owner has taken: the events topic remembers a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final
 
@@ -41,6 +41,14 @@ class Recent:
 
     def __init__(self) -> None:
         self._by_transaction: dict[str, deque[Happened]] = {}
+        self._brought: dict[str, dict[str, int]] = {}
+
+    def brought(self, transaction_id: str) -> Mapping[str, int]:
+        """Offsets of the records that brought what a transaction remembers by itself, as far as they were taken here.
+
+        By `problem_key` for problems, by id for commands.
+        """
+        return self._brought.get(transaction_id, {})
 
     def of(self, transaction_id: str) -> Sequence[Happened]:
         """The oldest first."""
@@ -56,6 +64,15 @@ class Recent:
             case Told():
                 self._add(after.id, Happened(record.at, "told", f"It was carried out: {event.effect}.", record.offset))
 
+    def learned(self, before: Transaction | None, after: Transaction, record: Record) -> None:
+        """What a transaction remembers by itself, after a record: its problems and commands, without their offsets."""
+        if before is not None and before.problems is after.problems and before.commands is after.commands:
+            return
+        old = frozenset(_remembered(before)) if before is not None else frozenset()
+        known = {**dict.fromkeys(old), **self.brought(after.id)}
+        found = {key: known.get(key, record.offset) for key in _remembered(after)}
+        self._brought[after.id] = {key: offset for key, offset in found.items() if offset is not None}
+
     def asked(self, effect: Effect, record: Record) -> None:
         """Something was asked for."""
         self._add(effect.transaction, Happened(record.at, "asked", _asked(effect), record.offset))
@@ -63,6 +80,7 @@ class Recent:
     def forget(self, transaction_id: str) -> None:
         """It is closed: its row tells what was."""
         self._by_transaction.pop(transaction_id, None)
+        self._brought.pop(transaction_id, None)
 
     def _add(self, transaction_id: str, happened: Happened) -> None:
         # Behind all others, so that the first one is the one that has heard nothing for longest.
@@ -73,6 +91,16 @@ class Recent:
                 del self._by_transaction[next(iter(self._by_transaction))]
         known.append(happened)
         self._by_transaction[transaction_id] = known
+
+
+def problem_key(occurred_at: str, code: str) -> str:
+    """By which a problem is known among those of its transaction."""
+    return f"{occurred_at} {code}"
+
+
+def _remembered(transaction: Transaction) -> tuple[str, ...]:
+    problems = (problem_key(each.occurred_at, each.code) for each in transaction.problems)
+    return (*problems, *(each.id for each in transaction.commands))
 
 
 def _header(event: HeaderReceived, before: Transaction | None) -> str:

@@ -67,6 +67,20 @@ def test_an_explanation_has_the_last_ones_beside_all_that_the_transaction_rememb
     assert all(isinstance(each["offset"], int) for each in found if each["kind"] == "payloads")
 
 
+def test_problems_and_commands_have_the_offsets_of_the_records_that_brought_them(tracker: Tracker) -> None:
+    lines = (header(a=3), command("extend", extend=60.0), payload("a", 1, of=3), payload("a", 1, of=3, body="other"))
+    for line in lines:
+        tracker.tell(line)
+    known, recent = tracker.assembler.known(T1), partition(tracker).recent
+    assert known is not None
+    found = explanation(known, view(known), START, recent.of(T1), recent.brought(T1))["events"]
+    offsets = {each["code"]: each["offset"] for each in found if each["kind"] in ("problem", "command")}
+    assert offsets == {"extend": 1, "conflicting-payload": 3}
+    tracker.assembler.forget()
+    tracker.tell(command("retry", name="c-2"))
+    assert partition(tracker).recent.brought(T1) == {"c-2": 4}, "a new owner knows what it has heard"
+
+
 def test_a_new_owner_begins_with_what_it_hears(tracker: Tracker) -> None:
     tracker.tell(header(a=3))
     tracker.assembler.forget()
