@@ -211,7 +211,7 @@ class _Api:
 
 def _heard_of(transaction_id: str, found: T | None) -> T:
     if found is None:
-        detail = f"Nothing was ever heard of a transaction {transaction_id}."
+        detail = f"Nothing was ever accepted of a transaction {transaction_id}."
         raise Refused(queries.problem(404, "unknown-transaction", "There is no such transaction", detail))
     return found
 

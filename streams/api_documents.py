@@ -100,6 +100,8 @@ class Transaction(Answer, frozen=True):
     header: HeaderSaid | None
     series: tuple[SeriesReceived, ...]
     duplicates: Count
+    contradictions: dict[str, Count]
+    """Messages that contradicted what had come before them, by code; repeated ones count again."""
     blob_uri: str | None
     timestamps: Timestamps
     recoveries: Count
@@ -156,6 +158,13 @@ class Happening(Answer, frozen=True):
     """Of the record that brought it, in the transaction's partition of the events topic."""
 
 
+class CommandShows(Answer, frozen=True):
+    """A command line, and what it shows."""
+
+    command: str
+    shows: str
+
+
 class Explained(Answer, frozen=True):
     """Why a transaction is not done yet, and what helps."""
 
@@ -172,6 +181,8 @@ class Explained(Answer, frozen=True):
     """The command line that helps, waits, or gets the result; null for what is Failed or Abandoned."""
     advice: str | None
     """What there is to say of the command, or, without one, what can be done."""
+    more: tuple[CommandShows, ...]
+    """Command lines that tell what is not here."""
 
 
 class CommandTaken(Answer, frozen=True):
@@ -227,38 +238,3 @@ class Summary(Answer, frozen=True):
     open: Count
     oldest_open: OldestOpen | None
     rates: Rates
-
-
-class Alive(Answer, frozen=True):
-    """The process answers."""
-
-    status: Literal["alive"]
-
-
-class Ready(Answer, frozen=True):
-    """The tables are recovered."""
-
-    status: Literal["ready"]
-
-
-class Version(Answer, frozen=True):
-    """What is installed."""
-
-    version: str
-    api: Literal["v1"]
-
-
-class ApiProblem(Answer, frozen=True):
-    """RFC 9457: what is wrong with a request, or why it cannot be answered just now."""
-
-    type: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^urn:brh:problem:"})]
-    title: str
-    status: Annotated[int, msgspec.Meta(ge=400, le=599)]
-    detail: str
-    code: str
-    remedy: str
-    """What helps, in a sentence."""
-    parameter: str | UnsetType = UNSET
-    """The one that is wrong."""
-    latest: Time | UnsetType = UNSET
-    """Until when a transaction can wait at most."""

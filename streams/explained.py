@@ -55,7 +55,19 @@ def explanation(
         "events": _ordered(tuple(_events(shown, brought)), recent),
         "command": found.command,
         "advice": _advice(transaction, found),
+        "more": more(transaction.id),
     }
+
+
+def more(transaction_id: str) -> list[Document]:
+    """What tells the rest: also of a transaction of which nothing was accepted."""
+    return [
+        {"command": f"brh replay {transaction_id}", "shows": "every event of it, with its offset"},
+        {
+            "command": f"brh dlq list --transaction {transaction_id}",
+            "shows": "messages of it that were refused; the last of each kind is among the events",
+        },
+    ]
 
 
 def _advice(transaction: Transaction, found: Explanation) -> str | None:

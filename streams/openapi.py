@@ -11,6 +11,7 @@ from msgspec import UNSET
 from bridge.contract.inbound import TRANSACTION_ID, TRANSACTION_TYPE
 from bridge.contract.outbound import Problem
 from streams import api_documents as documents
+from streams import process_documents
 from streams.api_documents import Answer
 from streams.commands import ACTIONS, KEY_HEADER, USER_CHARS_MAX, USER_HEADER
 from streams.queries import LIMIT_DEFAULT, LIMIT_MAX
@@ -30,7 +31,7 @@ _PROBLEMS: Final = {
     400: "A parameter, header or body is wrong.",
     401: "A token is missing or wrong.",
     403: "The token may only read, or a page of another site asks.",
-    404: "Nothing was ever heard of the transaction.",
+    404: "Nothing was ever accepted of the transaction.",
     405: "The path has no such method.",
     408: "The body did not come in time.",
     409: "The transaction's state forbids it.",
@@ -144,9 +145,11 @@ def _others() -> Schema:
     document["responses"]["200"] = {"description": "OpenAPI 3.1.", "content": {_JSON: {"schema": {"type": "object"}}}}
     return {
         "/v1/summary": {"get": summary},
-        "/livez": {"get": _get("isAlive", "Whether the process answers.", documents.Alive, ()) | _OPEN},
-        "/readyz": {"get": _get("isReady", "Whether the tables are recovered.", documents.Ready, (503,)) | _OPEN},
-        "/version": {"get": _get("getVersion", "What is installed.", documents.Version, (429,)) | _OPEN},
+        "/livez": {"get": _get("isAlive", "Whether the process answers.", process_documents.Alive, ()) | _OPEN},
+        "/readyz": {
+            "get": _get("isReady", "Whether the tables are recovered.", process_documents.Ready, (503,)) | _OPEN
+        },
+        "/version": {"get": _get("getVersion", "What is installed.", process_documents.Version, (429,)) | _OPEN},
         "/openapi.json": {"get": document},
     }
 
@@ -179,7 +182,8 @@ def _problem(status: int) -> Schema:
 
 
 def _schemas() -> Schema:
-    answers = [each for each in vars(documents).values() if isinstance(each, type) and issubclass(each, Answer)]
+    known = {**vars(documents), **vars(process_documents)}
+    answers = [each for each in known.values() if isinstance(each, type) and issubclass(each, Answer)]
     _, found = msgspec.json.schema_components([each for each in answers if each is not Answer], ref_template=_REF)
     return {name: _spelled(schema) for name, schema in sorted(found.items())}
 

@@ -91,7 +91,6 @@ class Partition:
         transaction_id = transaction.id
         self.transactions.pop(transaction_id, None)
         self.asked.forget(transaction_id)
-        self.recent.forget(transaction_id)
         self.shown_s.pop(transaction_id, None)
         self.unshown.discard(transaction_id)
         self.by_watermark.drop(transaction_id)

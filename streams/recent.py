@@ -1,20 +1,25 @@
-"""The last things that happened to open transactions: what each record brought, and what was asked for because of it.
+"""The last things that happened to transactions: what each record brought, and what was asked for because of it.
 
-Only in memory, and only what this owner has taken: the events topic remembers all of it (`brh replay`).
+Only in memory. Whoever takes a partition over finds in the rows what records have brought to open transactions, and not
+what was asked for; the events topic remembers all of it (`brh replay`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
+from heapq import nlargest
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 
-from bridge.contract.events import HeaderReceived, PayloadsStaged, Staged, Told, TransactionEvent
+from bridge.contract.events import Delivered, HeaderReceived, PayloadsStaged, Staged, Told, TransactionEvent
 from streams.record import Record
 from tables.effects import Announce, Deliver, Effect
+from tables.receipts import CommandRow, HeaderRow, Row, StagedRow, ToldRow
 from tables.transaction import Transaction
 
 RECENT_MAX: Final = 50
@@ -60,9 +65,26 @@ class Recent:
             case HeaderReceived():
                 self._add(after.id, Happened(record.at, "header", _header(event, before), record.offset))
             case PayloadsStaged():
-                self._add(after.id, Happened(record.at, "payloads", _payloads(event, before, after), record.offset))
+                text = _payloads(event.staged) + _known(event, before, after)
+                self._add(after.id, Happened(record.at, "payloads", text, record.offset))
             case Told():
-                self._add(after.id, Happened(record.at, "told", f"It was carried out: {event.effect}.", record.offset))
+                self._add(after.id, Happened(record.at, "told", _carried_out(event), record.offset))
+            case Delivered():
+                text = f"The outcome {event.outcome} was written and told."
+                self._add(after.id, Happened(record.at, "delivered", text, record.offset))
+
+    def recovered(self, transaction: Transaction, rows: Sequence[Row]) -> None:
+        """What the rows of an open transaction tell, in any order."""
+        last = nlargest(RECENT_MAX, rows, key=lambda row: (row.offset, row.place))
+        for offset, together in groupby(reversed(last), attrgetter("offset")):
+            for kind, text, at in _told_by(list(together)):
+                self._add(transaction.id, Happened(at, kind, text, offset))
+        found = {row.fact.id: row.offset for row in rows if isinstance(row, CommandRow)}
+        by_moment = {datetime.fromisoformat(each.occurred_at): each for each in transaction.problems}
+        for row in rows if by_moment else ():
+            if (problem := by_moment.get(row.at)) is not None:
+                found[problem_key(problem.occurred_at, problem.code)] = row.offset
+        self._brought[transaction.id] = found
 
     def learned(self, before: Transaction | None, after: Transaction, record: Record) -> None:
         """What a transaction remembers by itself, after a record: its problems and commands, without their offsets."""
@@ -77,18 +99,15 @@ class Recent:
         """Something was asked for."""
         self._add(effect.transaction, Happened(record.at, "asked", _asked(effect), record.offset))
 
-    def forget(self, transaction_id: str) -> None:
-        """It is closed: its row tells what was."""
-        self._by_transaction.pop(transaction_id, None)
-        self._brought.pop(transaction_id, None)
-
     def _add(self, transaction_id: str, happened: Happened) -> None:
         # Behind all others, so that the first one is the one that has heard nothing for longest.
         known = self._by_transaction.pop(transaction_id, None)
         if known is None:
             known = deque(maxlen=RECENT_MAX)
             if len(self._by_transaction) >= TRANSACTIONS_MAX:
-                del self._by_transaction[next(iter(self._by_transaction))]
+                forgotten = next(iter(self._by_transaction))
+                del self._by_transaction[forgotten]
+                self._brought.pop(forgotten, None)
         known.append(happened)
         self._by_transaction[transaction_id] = known
 
@@ -103,6 +122,22 @@ def _remembered(transaction: Transaction) -> tuple[str, ...]:
     return (*problems, *(each.id for each in transaction.commands))
 
 
+def _told_by(rows: Sequence[Row]) -> Iterable[tuple[str, str, datetime]]:
+    """What the rows of one record tell, but for what every transaction remembers by itself."""
+    staged = [row.fact for row in rows if isinstance(row, StagedRow)]
+    if staged:
+        yield "payloads", _payloads(staged), rows[0].at
+    for row in rows:
+        if isinstance(row, HeaderRow):
+            yield "header", _header(row.fact, None), row.at
+        elif isinstance(row, ToldRow):
+            yield "told", _carried_out(row.fact), row.at
+
+
+def _carried_out(fact: Told) -> str:
+    return f"It was carried out: {fact.effect}."
+
+
 def _header(event: HeaderReceived, before: Transaction | None) -> str:
     if event.conflicting_digest is not None:
         return "Another header came; the first one stays."
@@ -112,14 +147,17 @@ def _header(event: HeaderReceived, before: Transaction | None) -> str:
     return f"The header came, with {count} series."
 
 
-def _payloads(event: PayloadsStaged, before: Transaction | None, after: Transaction) -> str:
+def _payloads(staged: Sequence[Staged]) -> str:
+    named = "; ".join(map(_named, staged[:NAMED_MAX]))
+    more = f"; {len(staged) - NAMED_MAX} more" if len(staged) > NAMED_MAX else ""
+    return f"Payloads came: {named}{more}."
+
+
+def _known(event: PayloadsStaged, before: Transaction | None, after: Transaction) -> str:
     count = sum(fact.count for fact in event.staged)
     names = {fact.series for fact in event.staged}
     new = _received(after, names) - _received(before, names)
-    named = "; ".join(map(_named, event.staged[:NAMED_MAX]))
-    more = f"; {len(event.staged) - NAMED_MAX} more" if len(event.staged) > NAMED_MAX else ""
-    known = "" if new == count else f" {count - new} of {count} brought nothing new."
-    return f"Payloads came: {named}{more}.{known}"
+    return "" if new == count else f" {count - new} of {count} brought nothing new."
 
 
 def _named(fact: Staged) -> str:

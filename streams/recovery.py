@@ -27,6 +27,7 @@ class _Remembered(msgspec.Struct, frozen=True):
 
     duplicates: int
     recoveries: int
+    contradictions: dict[str, int] = {}
     problems: tuple[Problem, ...] = ()
 
 
@@ -44,7 +45,8 @@ def recover(
     for transaction_id, keys in _keys_by_transaction(rows, owned, topics).items():
         partition = owned[topics.partition_of(transaction_id)]
         try:
-            transaction = _folded(transaction_id, rows, keys, policies)
+            found = [receipts.read(rows[key]) for key in keys]
+            transaction = _folded(transaction_id, found, keys, policies)
         except Unreadable as error:
             # Without one of its facts it would be another transaction; the others must not wait for it.
             _log.warning("transaction is left alone", transaction=transaction_id, unreadable_row=str(error))
@@ -55,14 +57,15 @@ def recover(
             partition.close(transaction, closed_until(transaction, retention_s))
         else:
             partition.put(_reminded(transaction, shown.get(transaction_id), now))
+            partition.recent.recovered(partition.transactions[transaction_id], found)
             partition.unshown.add(transaction_id)
             partition.asked.remember(transaction_id)
     return owned
 
 
-def _folded(transaction_id: str, rows: Mapping[str, Any], keys: list[str], policies: Policies) -> Transaction:
+def _folded(transaction_id: str, rows: list[receipts.Row], keys: list[str], policies: Policies) -> Transaction:
     """Raises Unreadable."""
-    transaction = receipts.fold(transaction_id, (receipts.read(rows[key]) for key in keys), policies)
+    transaction = receipts.fold(transaction_id, rows, policies)
     if transaction.state in FINAL and receipts.outcome_key(transaction_id) not in keys:
         raise Unreadable(ReadCode.UNREADABLE, "the row of its outcome has another key")
     return transaction
@@ -106,10 +109,15 @@ def _reminded(transaction: Transaction, shown: Mapping[str, Any] | None, now: da
         transaction = replace(
             transaction,
             duplicates=max(known.duplicates, transaction.duplicates),
+            contradictions=_most(known.contradictions, transaction.contradictions),
             recoveries=known.recoveries,
             problems=problems[-PROBLEMS_MAX:],
         )
     return replace(transaction, recovered=now, recoveries=transaction.recoveries + 1)
+
+
+def _most(some: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
+    return {code: max(some.get(code, 0), others.get(code, 0)) for code in (*some, *others)}
 
 
 def _remembered(transaction_id: str, shown: Mapping[str, Any]) -> _Remembered | None:

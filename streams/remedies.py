@@ -40,7 +40,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "operate-token-needed": "Send what the trackers have as BRH_API_OPERATE_TOKEN.",
     "csrf-token-wrong": "Load the page again, and ask from there.",
     "foreign-origin": "Call the API from a program, without an Origin header.",
-    "unknown-transaction": "Look for the id in `brh list`, or wait for its first message with `brh wait {id}`.",
+    "unknown-transaction": "Look for the id in `brh list`, or among what was refused with "
+    "`brh dlq list --transaction {id}`; `brh wait {id}` waits for its first message.",
     "not-found": "Check the address: /openapi.json has all calls.",
     "method-not-allowed": "Use one of the methods that the header `Allow` names.",
     "request-timeout": "Send the body at once, behind the headers.",

@@ -37,6 +37,7 @@ def view(transaction: Transaction) -> dict[str, Any]:
         "header": _header(transaction),
         "series": [_series(name, series, room) for name, series in transaction.series.items()],
         "duplicates": transaction.duplicates,
+        "contradictions": dict(transaction.contradictions),
         "blobUri": _blob_uri(transaction),
         "timestamps": {
             "created": rfc3339(transaction.created),

@@ -141,10 +141,12 @@ def explanation(found: Object, paper: Paper = PLAIN, now: datetime | None = None
             lines += ["", title, *(f"  {text}" for text in texts)]
     if found["events"]:
         lines += ["", "Until now:", *(f"  {_event(event)}" for event in found["events"])]
-    lines += ["", f"Every event with its offset: brh replay {found['transactionId']}"]
+    # Nor does it tell this.
+    if more := found.get("more"):
+        width = max(len(each["command"]) for each in more)
+        lines += ["", "More:", *(f"  {each['command']:{width}}  {each['shows']}" for each in more)]
     if found["command"]:
         lines.append(paper.styled(f"Next: {found['command']}", bold=True))
-    # Nor does it tell this.
     if advice := found.get("advice"):
         lines.append(advice if found["command"] else paper.styled(f"What helps: {advice}", bold=True))
     return lines

@@ -27,6 +27,8 @@ class ExplainedPage(msgspec.Struct, frozen=True):
     command: str | None
     advice: str | None
     steps: tuple[Step, ...]
+    more: tuple[tuple[str, str], ...]
+    """Command lines, and what they show."""
 
 
 def explained_page(explanation: Document, now: datetime) -> ExplainedPage:
@@ -44,4 +46,5 @@ def explained_page(explanation: Document, now: datetime) -> ExplainedPage:
         command=explanation["command"],
         advice=explanation.get("advice"),
         steps=steps(explanation["events"], now),
+        more=tuple((each["command"], each["shows"]) for each in explanation.get("more", ())),
     )

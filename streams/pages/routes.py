@@ -24,7 +24,7 @@ from streams.pages.listing import list_page, listing_of
 from streams.pages.log_in import LogIn
 from streams.pages.overview import overview_page
 from streams.pages.rendering import Rendering
-from streams.pages.series import shown, zoomed_span
+from streams.pages.series import contradictions, shown, zoomed_span
 from streams.pages.transaction import EXTENSIONS, LABELS, asked_for, is_late, spans_of, transaction_page
 from streams.queries import Document, Listing, Row
 from streams.stuck import Stuck
@@ -129,6 +129,7 @@ class _Pages:
             zoomed=bool(request.query),
             open=row["state"] not in FINAL,
             late=is_late(row),
+            contradictions=contradictions(row),
         )
 
     async def command(self, action: commands.Action, request: web.Request) -> web.StreamResponse:

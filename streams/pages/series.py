@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from bridge.contract.outbound import OutcomeCode
 from bridge.layout import part_count, part_name, part_ordinals
 from streams.ordinal_counts import Counts, Span
 from streams.pages.ordinal_map import OrdinalMap, ordinal_map, span_of
@@ -54,13 +55,21 @@ class SeriesShown(msgspec.Struct, frozen=True):
 
 
 def conflicts_of(row: Row) -> dict[str, tuple[int, ...]]:
-    """By series the ordinals that are known to have come with different contents."""
+    """By series the ordinals that are known to have come with different contents: the first ones.
+
+    `contradictions` of the row counts all.
+    """
     found: dict[str, dict[int, None]] = {}
     for each in row.get("problems", ()):
-        if str(each["code"]).startswith("conflicting-") and (said := _CONFLICT.match(each["detail"])):
+        if each["code"] == OutcomeCode.CONFLICTING_PAYLOAD and (said := _CONFLICT.match(each["detail"])):
             # Of one ordinal there may be two: the first contradiction and a further one.
             found.setdefault(said[1], {})[int(said[2])] = None
     return {name: tuple(ordinals) for name, ordinals in found.items()}
+
+
+def contradictions(row: Row) -> int:
+    """How many messages contradicted what had come before them, as far as the row tells."""
+    return sum(row.get("contradictions", {}).values())
 
 
 def rows_together(series_count: int) -> int:

@@ -11,7 +11,7 @@ import msgspec
 from bridge.contract.events import Command
 from streams import commands
 from streams.ordinal_counts import Counts, Span
-from streams.pages.series import SeriesShown, overview_span, rows_together, shown
+from streams.pages.series import SeriesShown, contradictions, overview_span, rows_together, shown
 from streams.pages.wording import clock, day, number, percent, relative, remedy, size
 from streams.queries import Document, Row
 from tables.transaction import State
@@ -89,6 +89,7 @@ class TransactionPage(msgspec.Struct, frozen=True):
     trouble: Trouble | None
     series: tuple[SeriesShown, ...]
     series_more: int
+    contradictions: int
     steps: tuple[Step, ...]
     actions: tuple[commands.Action, ...]
     result: str | None
@@ -128,6 +129,7 @@ def transaction_page(row: Row, explanation: Document, counts: Mapping[str, Count
             shown(row, each, spans.get(each["seriesType"]), counts.get(each["seriesType"], ())) for each in known
         ),
         series_more=len(row["series"]) - len(known),
+        contradictions=contradictions(row),
         steps=steps(explanation["events"], now),
         actions=tuple(allowed(row, now)),
         result=row["blobUri"],

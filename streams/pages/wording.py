@@ -24,7 +24,8 @@ MEANS: Final[Mapping[str, str]] = {
 
 _REMEDIES: Final[Mapping[str, str]] = {
     # What helps a person in front of a page, where it is something else than what helps a program.
-    "unknown-transaction": "Check the id. A transaction is known as soon as its first message has arrived.",
+    "unknown-transaction": "Check the id. A transaction is known as soon as a message of it was accepted; "
+    "`brh dlq list` shows what was refused.",
     "not-ready": "Nothing to do: this page asks again by itself.",
     "too-many-requests": "Nothing to do: this page asks again by itself. Close windows that nobody looks at.",
     "token-missing": "Log in at /login.",

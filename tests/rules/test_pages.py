@@ -274,6 +274,17 @@ async def test_the_legend_names_every_kind_of_cell(trackers: list[HttpTracker], 
     swatches = {each[1].partition("-")[0] for each in classes if "swatch" in each}
     assert drawn == {"whole", "part", "missing", "conflict", "unknown"} == swatches
     assert "not known" in page.text
+    assert "conflict" in page.text
+    assert "contradicting" not in page.text
+
+
+async def test_it_is_said_that_not_all_contradictions_are_marked(trackers: list[HttpTracker]) -> None:
+    book = Playbook() >> header(a=60, on_conflict="keep-first")
+    for ordinal in range(1, 9):
+        book = book >> payload("a", ordinal, of=60) >> payload("a", ordinal, of=60, body="y")
+    tell(trackers, book.transaction)
+    for path in (f"/transactions/{T1}", f"/transactions/{T1}/series/a"):
+        assert "the first of 8 contradicting messages" in (await get(trackers[MINE], path)).text
 
 
 @pytest.mark.parametrize(

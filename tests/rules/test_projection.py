@@ -46,6 +46,7 @@ def test_an_open_transaction_shows_what_is_there_and_what_is_missing() -> None:
             },
         ],
         "duplicates": 1,
+        "contradictions": {},
         "blobUri": None,
         "timestamps": {
             "created": CREATED,
