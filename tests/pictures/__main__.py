@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import subprocess
 from datetime import UTC, datetime
@@ -19,6 +20,15 @@ from tests.rules.http_trackers import TOPICS, two_trackers
 from tests.support.browser import window
 
 FOLDER = Path("docs/images")
+MADE_OF = FOLDER / "made-of.txt"
+"""Digest of what the pages were made of when the pictures were taken."""
+SOURCES = (
+    "streams/pages/**/*",
+    "streams/explained.py",
+    "streams/recent.py",
+    "tables/explain.py",
+    "tests/pictures/*.py",
+)
 BYTES_MAX = 150_000
 SHOTS: dict[str, tuple[str, str]] = {
     "overview": ("/", "light"),
@@ -69,7 +79,21 @@ def _make_small() -> None:
         print(f"{file}: {file.stat().st_size // 1000} kB")
 
 
+def sources_digest(root: Path) -> str:
+    """Of all files that say what the pages look like."""
+    files = sorted({file for pattern in SOURCES for file in root.glob(pattern) if _is_source(file)})
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + hashlib.blake2b(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _is_source(file: Path) -> bool:
+    return file.is_file() and "__pycache__" not in file.parts
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     asyncio.run(_take())
     _make_small()
+    MADE_OF.write_text(sources_digest(Path()) + "\n")

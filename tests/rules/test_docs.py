@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pictures.__main__ import MADE_OF, sources_digest
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 NAMED = re.compile(r"`((?:bridge|tables|streams|tests|ops|docs|scripts|benchmarks|examples|reference)/[\w./*-]*)`")
@@ -72,3 +74,7 @@ def test_readers_of_the_java_example_are_told_how_it_was_tested() -> None:
     assert '-jar", compiler' in (ROOT / "tests/examples/conftest.py").read_text(), "it is not, any more: tell that"
     for file in ("examples/README.md", "examples/java/Produce.java"):
         assert "Eclipse's compiler (`ecj -17`)" in (ROOT / file).read_text()
+
+
+def test_the_pictures_are_of_the_pages_as_they_are() -> None:
+    assert (ROOT / MADE_OF).read_text().strip() == sources_digest(ROOT), "python -m tests.pictures"
