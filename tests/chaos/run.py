@@ -14,7 +14,7 @@ from typing import Any, Final
 from tests.chaos.faults import Faults
 from tests.chaos.schedule import PATIENT, WILD, schedule
 from tests.chaos.site import SETTLE_S, Site
-from tests.chaos.soak import RETENTION, Slope, grown, held, sampled
+from tests.chaos.soak import RETENTION, Slope, grown, held, sampled, unmeasured
 
 DRAIN_S: Final = 240.0
 """How long the producer may take to have confirmed what it has begun."""
@@ -87,8 +87,10 @@ async def run(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Ran:
             tell("healing")
         finally:
             await faults.heal()
-        ran.held = held(folder) if wanted.soak else {}
-        ran.problems += grown(ran.held)
+        if wanted.soak:
+            ran.held = held(folder)
+            names = [each.name for each in site.processes]
+            ran.problems += [*unmeasured(folder, names, ran.held), *grown(ran.held)]
         tell("no more faults; waiting until all is quiet")
         ran.faults, ran.missed = dict(faults.happened), dict(faults.missed)
         await _settle(site, ran)

@@ -26,6 +26,8 @@ WARM_S: Final = 300.0
 SAMPLES_MIN: Final = 10
 GROWTH_MAX: Final = 0.2
 """Of what there was, in an hour: more is a problem."""
+GROWTH_SEEN: Final[Mapping[str, float]] = {"rss_mib": 16.0, "mib": 16.0, "descriptors": 10.0, "threads": 4.0}
+"""In an hour: what grows by less is as good as flat, whatever its share is of the little that there was."""
 EAGER: Final = {
     "segment.ms": "20000",
     "min.cleanable.dirty.ratio": "0.01",
@@ -150,5 +152,16 @@ def grown(found: Mapping[str, Mapping[str, Slope]]) -> list[str]:
         f"{name}: {what} grew by {each.share_per_hour:.1%} an hour, from {each.first:.1f}"
         for name, of in sorted(found.items())
         for what, each in of.items()
-        if each.share_per_hour > GROWTH_MAX
+        if each.share_per_hour > GROWTH_MAX and each.per_hour > GROWTH_SEEN[what]
     ]
+
+
+def unmeasured(folder: Path, names: Iterable[str], found: Mapping[str, object]) -> list[str]:
+    """What says nothing about growth: processes that were not seen for long enough, or in more than one life."""
+    pids: dict[str, set[int]] = {}
+    for line in (folder / "samples.jsonl").read_text().splitlines():
+        sample = json.loads(line)
+        pids.setdefault(sample["name"], set()).add(sample["pid"])
+    wanted = ("changelogs", *names)
+    short = [f"{name}: it was not seen for long enough to know how it grew" for name in wanted if name not in found]
+    return short + [f"{name}: it ended, and was started again" for name in wanted if len(pids.get(name, ())) > 1]

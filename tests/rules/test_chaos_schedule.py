@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.load import HUGE_BYTES, body, digest, plans
 from tests.chaos.schedule import BLOB_FAULTS, DECK, PATIENT, Places, schedule
-from tests.chaos.soak import grown, held
+from tests.chaos.soak import Slope, grown, held, unmeasured
 from tests.support.fault_proxy import Fault
 
 PLACES = Places(
@@ -100,3 +100,15 @@ def test_what_grows_is_seen_and_what_does_not_is_not(tmp_path: Path) -> None:
     assert round(found["leaks"]["rss_mib"].first, 6) == 103
     assert (round(found["holds"]["rss_mib"].per_hour, 6), found["holds"]["threads"].first) == (0, 7)
     assert [line.split(":")[0] for line in grown(found)] == ["leaks"]
+    names = ("leaks", "holds", "restarted", "never")
+    assert [line.split(": it")[0] for line in unmeasured(tmp_path, names, found)] == [
+        "changelogs",
+        "restarted",
+        "never",
+        "restarted",
+    ]
+
+
+def test_a_little_of_very_little_is_not_called_growth() -> None:
+    assert grown({"tracker-1": {"threads": Slope(3, 5, 2.0), "rss_mib": Slope(20, 26, 12.0)}}) == []
+    assert len(grown({"tracker-1": {"threads": Slope(3, 13, 20.0), "rss_mib": Slope(20, 40, 40.0)}})) == 2

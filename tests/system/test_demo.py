@@ -20,7 +20,7 @@ DEMO_S = 400
 PAGE_S = 120
 END_S = 60
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(DEMO_S + PAGE_S + 2 * END_S)]
+pytestmark = pytest.mark.timeout(DEMO_S + PAGE_S + 2 * END_S)
 
 
 def served(url: str) -> str | None:
