@@ -6,9 +6,13 @@ Each check tells what is wrong by the name of its variable, and never shows a va
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from bridge.binds import is_loopback
+
+REPLICAS_MIN: Final = 2
+"""Of every topic."""
 
 _EMULATOR_ACCOUNT = "devstoreaccount1"
 
@@ -32,8 +36,8 @@ def wrong_kafka(protocol: str, bootstrap: str, replication_factor: int) -> Itera
     hosts = [each.strip().rpartition(":")[0].strip("[]") for each in bootstrap.split(",")]
     if not protocol.endswith("SSL") and not all(is_loopback(host) for host in hosts):
         yield "BRH_KAFKA_SECURITY_PROTOCOL: must be SSL or SASL_SSL in production, but for brokers on loopback"
-    if replication_factor == 1:
-        yield "BRH_REPLICATION_FACTOR: must be at least 2 in production"
+    if replication_factor < REPLICAS_MIN:
+        yield f"BRH_REPLICATION_FACTOR: must be at least {REPLICAS_MIN} in production"
 
 
 def wrong_endpoint(variable: str, url: str | None) -> Iterator[str]:

@@ -12,10 +12,9 @@ from typing import Any, Final
 import structlog
 from mode import Service
 
-from bridge import metrics, topology, tracing
+from bridge import broker_check, metrics, storage_check, topology, tracing
 from bridge.amqp_address import AmqpAddress
 from bridge.azure_blobs import AzureBlobs
-from bridge.broker_check import check_broker
 from bridge.crash_points import crash_point
 from bridge.decoding import decode_whatever_comes
 from bridge.exposition import Exposition
@@ -31,6 +30,7 @@ from bridge.notices import Notices
 from bridge.outlets import Outlets
 from bridge.payloads import PayloadIntake
 from bridge.settings import BridgeSettings, SettingsError
+from bridge.surroundings import look_around
 from bridge.watermarks import Watermarks, unheard_max_s
 
 _log = structlog.get_logger()
@@ -64,6 +64,9 @@ class Bridge(Service):
         settings = self._settings
         address = AmqpAddress.parse(settings.amqp_url)
         longest_s = unheard_max_s(settings, address.heartbeat_s)
+        looks = {"RabbitMQ": partial(broker_check.look, settings), "storage": partial(storage_check.look, settings)}
+        if why := await look_around(self, profile=settings.profile, looks=looks):
+            raise SettingsError(why)
         blobs = await self.add_async_context(AzureBlobs(settings))
         facts = await self.add_async_context(Facts(settings))
         notices = await self.add_async_context(Notices(settings.amqp_url, f"brh bridge {self._name} (notices)"))
@@ -90,7 +93,6 @@ class Bridge(Service):
                 await lanes.start()
             except (LaneClosed, OSError) as error:
                 raise SettingsError(f"queue {lanes.queue} cannot be consumed ({error}): run `brh setup`") from error
-        self.add_future(check_broker(settings.rabbitmq_management_url))  # whoever does not answer must not delay us
         self._consuming = True
         _log.info("bridge is consuming", lanes=settings.lanes, memory_mb=settings.memory_mb)
 

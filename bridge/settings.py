@@ -45,7 +45,8 @@ class InstanceSettings(BaseGroup):
     """Prefix of Kafka topics and consumer groups, so that installations can share a cluster."""
     profile: Literal["development", "production"] = "development"
     """`production` refuses plaintext, Kafka's excepted at loopback addresses, certificates that nobody verifies, the
-    user `guest`, the storage emulator, and a replication factor of 1."""
+    user `guest`, the storage emulator, and a replication factor of 1. It also refuses to start with systems that were
+    asked and do not suit; `development` warns of them."""
 
 
 def _url(given: SecretStr | None) -> SecretStr | None:
@@ -66,7 +67,7 @@ class AmqpSettings(BaseGroup):
     amqp_url: Annotated[SecretStr, AfterValidator(_url)] = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
     """Broker, user, password and virtual host; `amqps` for TLS."""
     rabbitmq_management_url: Annotated[SecretStr | None, AfterValidator(_url)] = None
-    """Its management API, with user and password; only asked whether the broker's limits suit large messages."""
+    """Its management API, with user and password; only asked whether the broker's limits and queues suit us."""
 
 
 class KafkaSettings(BaseGroup):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import aio_pika
@@ -90,6 +91,12 @@ async def declare(connection: AbstractConnection) -> list[str]:
             if queue.exchange is not None:
                 await declared.bind(queue.exchange, queue.binding)
     return created
+
+
+async def missing(connection: AbstractConnection, exchanges: Collection[str], queues: Collection[str]) -> list[str]:
+    """Those that are not there. Asking takes no permission."""
+    absent = [name for name in sorted(exchanges) if not await _has_exchange(connection, name)]
+    return absent + [name for name in sorted(queues) if not await _has_queue(connection, name)]
 
 
 async def _has_exchange(connection: AbstractConnection, name: str) -> bool:

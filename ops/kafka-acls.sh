@@ -35,10 +35,12 @@ all="$events $deliveries $outcomes $parked $receipts $transactions"
 
   allow tracker Read,Write $events $receipts $transactions
   allow tracker Write $deliveries $parked
+  allow tracker DescribeConfigs $events $deliveries $receipts $transactions
   allow tracker Read --group "$namespace-tracker"
 
   allow delivery Read $deliveries
   allow delivery Write $events $outcomes $parked
+  allow delivery DescribeConfigs $events $deliveries $outcomes
   allow delivery Read --group "$namespace-delivery"
 
   allow consumer Read $outcomes

@@ -188,8 +188,8 @@ EXITS: Final = {
     "75": Said("The group has accepted no heartbeat for most of a session.", "Look at the network and at Kafka."),
     "76": Said("The process stood still for longer than half a session.", "Look for a machine that is too busy."),
     "77": Said(
-        "A topic has another number of partitions than `BRH_PARTITIONS` says.",
-        "Set what the other processes have: the number is fixed for the life of an installation.",
+        "A topic has another number of partitions than `BRH_PARTITIONS` says; in production, or something else does not suit.",
+        "Its last line names each thing that is wrong, and what helps. The number of partitions is fixed for life.",
     ),
     "78": Said("No progress for `BRH_STALL_MAX_S`, although something waits.", "Its last line says what waits."),
 }

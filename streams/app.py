@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from bridge.contract import events
 from bridge.crash_points import crash_point
 from bridge.logs import refuse
 from bridge.settings import SettingsError, load
+from bridge.surroundings import look_around
 from streams import api
 from streams.archive import LOOKS_IN_FLIGHT, Archive
 from streams.assemble import Assembler
@@ -26,6 +28,7 @@ from streams.parking import Origin, park
 from streams.record import Record, moment
 from streams.routing import NotReady
 from streams.settings import TrackerSettings
+from streams.surroundings import of_tracker
 from streams.topics import Topics
 from streams.traced import Gathered, about, fact_taken, trace_with
 from streams.types_file import load_policies
@@ -52,6 +55,7 @@ app = HardenedApp(
     partitions=topics.of_tracker,
     fenced={topics.deliveries},  # what it asks of an effect is judged from rows that only an owner has
     store=settings.store,
+    refusal=partial(look_around, profile=settings.profile, looks=of_tracker(settings, topics)),
     **worker_options(settings, topics.tracker_group, settings.api_bind, settings.api_url, process="tracker"),
 )
 events_topic = raw_topic(app, topics.events, settings.partitions)

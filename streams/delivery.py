@@ -20,12 +20,14 @@ from bridge.crash_points import crash_point
 from bridge.logs import refuse
 from bridge.notices import Notices
 from bridge.settings import SettingsError, load
+from bridge.surroundings import look_around
 from streams.courier import Courier
 from streams.hardened import EXIT_AGENT, HardenedApp, end_process
 from streams.measured import WorkerLook, serve_metrics, serve_nothing_else
 from streams.parking import Origin, park
 from streams.post import Post
 from streams.settings import DeliverySettings
+from streams.surroundings import of_delivery
 from streams.sweep import Sweeper
 from streams.topics import Topics
 from streams.traced import about, carried_out, trace_with
@@ -44,6 +46,7 @@ app = HardenedApp(
     # A rebalance need not wait for deliveries in hand: whoever gets the partition finds out what is done already.
     stream_wait_empty=False,
     partitions={topics.deliveries: topics.partitions, topics.events: topics.partitions},
+    refusal=partial(look_around, profile=settings.profile, looks=of_delivery(settings, topics)),
     **worker_options(settings, topics.delivery_group, settings.delivery_bind, process="delivery"),
 )
 deliveries_topic = raw_topic(app, topics.deliveries, settings.partitions)

@@ -11,6 +11,7 @@ import click
 import msgspec
 import rich_click
 
+from bridge.check import Check, fail, ok, warn
 from bridge.settings import BridgeSettings, load
 from streams.cli.arguments import AS_JSON
 from streams.cli.client import connected
@@ -18,7 +19,6 @@ from streams.cli.documents import as_text
 from streams.cli.errors import EXIT_FAILED, EXIT_NOT_READY, CliError
 from streams.cli.help import examples
 from streams.doctor import here, kafka, rabbitmq, storage
-from streams.doctor.check import Check, fail, ok, warn
 from streams.settings import ClientSettings
 
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
@@ -58,7 +58,7 @@ async def _examine(settings: ClientSettings, bridge: BridgeSettings, send_larges
     """All systems at once; the order of what they say is always the same."""
     found = await asyncio.gather(
         rabbitmq.examine(settings, bridge, send_largest=send_largest),
-        kafka.examine(settings, settings.dedupe_retention_s),
+        kafka.examine(settings, settings.dedupe_retention_s, bridge.watermark_interval_s),
         storage.examine(settings),
         _trackers(settings),
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from yarl import URL
 
 from bridge.binds import is_loopback
-from streams.doctor.check import Check, fail, ok, warn
+from bridge.check import Check, fail, ok, warn
 from streams.settings import ClientSettings
 
 DISTRIBUTION: Final = "big-result-handler"

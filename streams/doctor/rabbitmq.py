@@ -5,36 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
 import aio_pika
-import aiohttp
 from aio_pika.exceptions import AMQPError
 from yarl import URL
 
 from bridge.amqp_address import AmqpAddress
 from bridge.amqp_connection import LaneClosed
 from bridge.binds import is_loopback
-from bridge.broker_check import SEND_TIMEOUT_MIN_S, short_send_timeouts
+from bridge.broker_check import ANSWER_TIMEOUT_S, CONF, all_there, ask, held, slow_consumers
+from bridge.check import Check, fail, joined, ok, warn
 from bridge.layout import MIB
 from bridge.publishing import NotTaken, Publishing
 from bridge.settings import AmqpSettings, BridgeSettings
-from bridge.topology import CONSUMED, INBOUND_EXCHANGE, QUEUES
-from streams.doctor.check import Check, fail, joined, ok, warn
+from bridge.topology import INBOUND_EXCHANGE, NOTIFICATIONS, ORPHANS, OUTBOUND_EXCHANGE, QUEUES, missing
 
-ANSWER_TIMEOUT_S: Final = 10.0
 LARGEST_TIMEOUT_S: Final = 300.0
 """For a message as large as a payload may be: 1 MB/s at least."""
-CONSUMER_TIMEOUT_DEFAULT_S: Final = 1_800
-HELD_MARGIN_S: Final = 60
-"""RabbitMQ looks once a minute who is late."""
 VERSION_MIN: Final = (3, 10)
 NOWHERE: Final = "doctor.nowhere"
 """A routing key that no binding of ours matches."""
 
 _ANSWERED: Final = "rabbitmq.answers"
 _LARGEST: Final = "rabbitmq.largest-message"
-_CONF: Final = "Compare rabbitmq.conf with ops/rabbitmq.conf."
 
 
 async def examine(settings: AmqpSettings, bridge: BridgeSettings, *, send_largest: bool) -> list[Check]:
@@ -59,6 +52,12 @@ async def examine(settings: AmqpSettings, bridge: BridgeSettings, *, send_larges
     return checks
 
 
+async def look(settings: AmqpSettings) -> list[Check]:
+    """What a delivery needs of RabbitMQ. Raises AMQPError, OSError."""
+    async with await aio_pika.connect(settings.amqp_url.get_secret_value()) as connection:
+        return [all_there(await missing(connection, {OUTBOUND_EXCHANGE}, {ORPHANS, NOTIFICATIONS}))]
+
+
 def access(url: str) -> list[Check]:
     """Whether the connection is one for production."""
     address = URL(url)
@@ -77,30 +76,6 @@ def access(url: str) -> list[Check]:
     ]
 
 
-def held(hold_max_s: float, found: Sequence[Mapping[str, Any]]) -> Check:
-    """How long a delivery is held, against how long RabbitMQ waits for its acknowledgement.
-
-    The broker's own limit cannot be read; arguments and policies of queues, which may be shorter, can.
-    """
-    short = []
-    for queue in found:
-        if queue.get("name") in CONSUMED and (limit_s := _consumer_timeout_s(queue)) < hold_max_s + HELD_MARGIN_S:
-            short.append(f"{queue['name']} waits for {limit_s:g} s")
-    return joined(
-        "rabbitmq.consumer-timeout",
-        f"a delivery is held for up to {hold_max_s:g} s; a broker waits for {CONSUMER_TIMEOUT_DEFAULT_S} s unless "
-        "consumer_timeout says something else",
-        short,
-        f"Set BRH_HOLD_MAX_S, which is {hold_max_s:g}, {HELD_MARGIN_S} s lower than that, or the queue's limit higher.",
-    )
-
-
-def _consumer_timeout_s(queue: Mapping[str, Any]) -> float:
-    policy = queue.get("effective_policy_definition") or {}
-    limits = ((queue.get("arguments") or {}).get("x-consumer-timeout"), policy.get("consumer-timeout"))
-    return min((limit / 1_000 for limit in limits if limit is not None), default=CONSUMER_TIMEOUT_DEFAULT_S)
-
-
 def version(overview: Mapping[str, Any]) -> Check:
     """At least the oldest that has what we use."""
     text = str(overview.get("rabbitmq_version", ""))
@@ -112,22 +87,10 @@ def version(overview: Mapping[str, Any]) -> Check:
     return fail("rabbitmq.version", f"version {text or 'unknown'}", f"Use RabbitMQ {oldest} or later.")
 
 
-def slow_consumers(overview: Mapping[str, Any]) -> Check:
-    """Whether a large body may take its time."""
-    short = short_send_timeouts(overview)
-    return joined(
-        "rabbitmq.send-timeout",
-        f"a consumer may take {SEND_TIMEOUT_MIN_S} s and more for a message",
-        (f"listener {listener} cuts a consumer off after {seconds:g} s" for listener, seconds in short.items()),
-        f"Set tcp_listen_options.send_timeout = {SEND_TIMEOUT_MIN_S * 1_000}. {_CONF}",
-    )
-
-
 def queues(found: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
     """What `brh setup` declares, against what is there."""
     there = {str(queue.get("name")): queue for queue in found}
-    missing = [queue.name for queue in QUEUES if queue.name not in there]
-    yield joined("rabbitmq.queues", "all are there", (f"{name} is missing" for name in missing), "Run `brh setup`.")
+    yield all_there(queue.name for queue in QUEUES if queue.name not in there)
     if not (ours := [(there[queue.name], queue.arguments) for queue in QUEUES if queue.name in there]):
         return
     yield joined(
@@ -173,28 +136,11 @@ def _online(queue: Mapping[str, Any]) -> int:
 
 
 async def _asked(settings: AmqpSettings, vhost: str, hold_max_s: float) -> list[Check]:
-    """By the management API."""
-    if settings.rabbitmq_management_url is None:
-        detail = "limits and queues were not looked at"
-        return [warn("rabbitmq.management", detail, "Set BRH_RABBITMQ_MANAGEMENT_URL, with user and password.")]
-    url = URL(settings.rabbitmq_management_url.get_secret_value())
-    identity = {"Authorization": aiohttp.encode_basic_auth(url.user or "guest", url.password or "guest")}
-    base = url.with_user(None).with_path("/api")
-    try:
-        async with aiohttp.ClientSession(
-            headers=identity, timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S), raise_for_status=True
-        ) as session:
-            overview = await _json(session, str(base / "overview"))
-            found = await _json(session, f"{base}/queues/{quote(vhost, safe='')}")
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        detail = f"the management API does not answer: {_said(error)}"
-        return [warn("rabbitmq.management", detail, "Check BRH_RABBITMQ_MANAGEMENT_URL and the tag of its user.")]
+    told = await ask(settings.rabbitmq_management_url, vhost)
+    if isinstance(told, Check):
+        return [told]
+    overview, found = told
     return [version(overview), slow_consumers(overview), held(hold_max_s, found), *queues(found)]
-
-
-async def _json(session: aiohttp.ClientSession, url: str) -> Any:
-    async with session.get(URL(url, encoded=True)) as answer:
-        return await answer.json()
 
 
 async def _largest(settings: AmqpSettings, size: int) -> Check:
@@ -205,7 +151,7 @@ async def _largest(settings: AmqpSettings, size: int) -> Check:
         return ok(_LARGEST, f"it takes a message of {size:,} bytes")
     except LaneClosed as error:
         detail = f"it does not take a message of {size:,} bytes: {error}"
-        return fail(_LARGEST, detail, f"Set max_message_size = 314572800 and restart it. {_CONF}")
+        return fail(_LARGEST, detail, f"Set max_message_size = 314572800 and restart it. {CONF}")
     except (OSError, TimeoutError) as error:
         return warn(_LARGEST, f"a message of {size:,} bytes did not arrive: {_said(error)}", "Try again.")
     return warn(

@@ -14,14 +14,18 @@ from azure.core.exceptions import AzureError, HttpResponseError
 
 from bridge.azure_client import connect, is_emulator
 from bridge.azure_retry import Backoff
+from bridge.check import Check, fail, ok, warn
 from bridge.settings import BlobSettings
-from streams.doctor.check import Check, fail, ok, warn
+from bridge.storage_check import MAY_WRITE, NO_CONTAINER, try_to_write, writing
 
 ANSWER_TIMEOUT_S: Final = 30.0
 SKEW_WARN: Final = timedelta(seconds=5)
 SKEW_MAX: Final = timedelta(minutes=15)
 """From here on Azure refuses what is signed."""
 _ANSWERED: Final = "storage.answers"
+_VERSION: Final = "storage.api-version"
+_NO_SUCH_VERSION: Final = "InvalidHeaderValue"
+"""What Azure says of an `x-ms-version` that it does not know."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +40,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """None: nothing tells."""
     soft_delete_days: int | None = None
     """0: off. None: the account does not tell us."""
+    writing: str = MAY_WRITE
+    """Azure's code for a commit that can only fail."""
     skew: timedelta = timedelta(0)
     """How far our clock is ahead of the service's."""
 
@@ -47,20 +53,30 @@ async def examine(settings: BlobSettings) -> list[Check]:
             service = await connect(settings, Backoff(1), 4, opened)
             account = await _account(service, settings.blob_container)
     except (AzureError, OSError, TimeoutError) as error:
-        variables = "BRH_BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"
-        detail = f"storage does not let us in: {_code(error)}"
-        return [
-            fail(_ANSWERED, detail, f"Check that it runs, that {variables} is right, and what our identity may do.")
-        ]
+        return [refused(_code(error), settings.blob_api_version)]
     return [
-        ok(_ANSWERED, f"it lets us in, and has version {settings.blob_api_version} of the interface"),
+        ok(_ANSWERED, "it lets us in"),
+        ok(_VERSION, f"it has version {settings.blob_api_version} of the interface"),
         *judge(account),
     ]
+
+
+def refused(code: str, api_version: str) -> Check:
+    """What an answer means that is none."""
+    if code == _NO_SUCH_VERSION:
+        detail = f"it does not take our requests, which have version {api_version} of the interface"
+        return fail(_VERSION, detail, "Set BRH_BLOB_API_VERSION to one that the service has.")
+    variables = "BRH_BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"
+    detail = f"storage does not let us in: {code}"
+    return fail(_ANSWERED, detail, f"Check that it runs, that {variables} is right, and what our identity may do.")
 
 
 def judge(account: Account) -> list[Check]:
     """All that can be said of it."""
     checks = [_container(account), _clock(account.skew)]
+    if account.exists:
+        # Whoever asks may be an operator, who only reads.
+        checks.append(writing(account.writing, account.container, needed=False))
     if is_emulator(account.url):
         detail = "this is the emulator"
         return [*checks, warn("storage.account", detail, "Use a storage account outside development.")]
@@ -69,6 +85,9 @@ def judge(account: Account) -> list[Check]:
         if account.url.startswith("https://")
         else fail("storage.encrypted", "the connection is in the clear", "Use an https:// address.")
     )
+    detail = "not known: only the account's management plane tells its lifecycle policy"
+    remedy = "Compare `az storage account management-policy show` with ops/lifecycle.json: it must not be faster."
+    checks.append(warn("storage.lifecycle", detail, remedy))
     if account.versioned:
         detail = "every commit of a part, and every outcome, is kept as a version as well"
         remedy = "Turn versioning off for this account, or let a lifecycle rule remove versions: results cost double."
@@ -103,11 +122,12 @@ def _clock(skew: timedelta) -> Check:
 
 
 async def _account(service: Any, container: str) -> Account:
+    client = service.get_container_client(container)
     said: dict[str, str] = {}
     began = datetime.now(UTC)
     exists, public = True, None
     try:
-        found = await service.get_container_client(container).get_container_properties(
+        found = await client.get_container_properties(
             raw_response_hook=lambda answer: said.update(_lower(answer.http_response.headers))
         )
         public = found.public_access
@@ -125,6 +145,7 @@ async def _account(service: Any, container: str) -> Account:
         public=public,
         versioned=None if emulated or not exists else await _versioned(service, container),
         soft_delete_days=None if emulated else await _soft_delete_days(service),
+        writing=await try_to_write(client) if exists else NO_CONTAINER,
         skew=middle - parsedate_to_datetime(said["date"]) if "date" in said else timedelta(0),
     )
 

@@ -42,7 +42,7 @@ from streams.hardened.ends import (
     EXIT_FROZEN,
     EXIT_SEND,
     EXIT_STALLED,
-    EXIT_TOPICS,
+    EXIT_SURROUNDINGS,
     end_process,
 )
 from streams.hardened.lag import lags
@@ -55,7 +55,7 @@ __all__ = [
     "EXIT_FROZEN",
     "EXIT_SEND",
     "EXIT_STALLED",
-    "EXIT_TOPICS",
+    "EXIT_SURROUNDINGS",
     "HardenedApp",
     "Limits",
     "drop_ghosts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from faust.types.transports import ConsumerT, ProducerT
 from faust.types.tuples import TP
 
 from bridge import metrics
-from streams.hardened.ends import EXIT_AGENT, end_process, remember_ends
+from streams.hardened.ends import EXIT_AGENT, EXIT_SURROUNDINGS, end_process, remember_ends
 from streams.hardened.fence import Fence
 from streams.hardened.flow import (
     CHANGELOG,
@@ -47,13 +47,15 @@ class HardenedApp(faust.App):
         row_partition: Callable[[bytes], int] | None = None,
         fenced: Set[str] = frozenset(),
         partitions: Mapping[str, int] = MappingProxyType({}),
+        refusal: Callable[[faust.App], Awaitable[str]] | None = None,
         limits: Limits = DEFAULTS,
         **kwargs: Any,
     ) -> None:
         """`row_partition` tells the partition of a table row from its key, where that is not the key's own hash.
 
         `fenced` are the topics that only an owner of partitions may write to, besides the changelogs. `partitions` says
-        how many those topics must have that it works with.
+        how many those topics must have that it works with. `refusal` is asked when they are there, and before anything
+        is read: what it answers ends the process, if it is not empty.
         """
         super().__init__(*args, **kwargs)
         self._fence = Fence(
@@ -62,6 +64,7 @@ class HardenedApp(faust.App):
         self._watchdog = Watchdog(self, self._fence, limits, self._outside)
         self._row_partition = row_partition
         self._partitions = partitions
+        self._refusal = refusal
         self._outstanding = Outstanding()
         self.on_rebalance_complete.connect(self._hold_flow)
         if self.conf.producer_threaded or self.in_transaction:
@@ -75,6 +78,8 @@ class HardenedApp(faust.App):
             metrics.ENDED.labels(str(code)).inc(times)
         self._fence.watch_clock()
         await self._watchdog.kafka(self._partitions)
+        if self._refusal is not None and (why := await self._refusal(self)):
+            end_process(EXIT_SURROUNDINGS, why)
         self._watchdog.start()
 
     def _outside(self) -> AbstractAsyncContextManager[Outside]:

@@ -4,7 +4,8 @@
 71  a record could not be sent or was not acknowledged
 75  the group has accepted no heartbeat for most of a session, or does not know the member any more
 76  the process stood still for longer than half a session
-77  a topic has another number of partitions than the settings say
+77  a topic has another number of partitions than the settings say; in production also anything else around the process
+    that does not suit it
 78  no progress for longer than `stall_s`, although something waits: events, a recovery, the start itself
 """
 
@@ -20,9 +21,9 @@ EXIT_AGENT: Final = 70
 EXIT_SEND: Final = 71
 EXIT_FENCE: Final = 75
 EXIT_FROZEN: Final = 76
-EXIT_TOPICS: Final = 77
+EXIT_SURROUNDINGS: Final = 77
 EXIT_STALLED: Final = 78
-EXIT_CODES: Final = (EXIT_AGENT, EXIT_SEND, EXIT_FENCE, EXIT_FROZEN, EXIT_TOPICS, EXIT_STALLED)
+EXIT_CODES: Final = (EXIT_AGENT, EXIT_SEND, EXIT_FENCE, EXIT_FROZEN, EXIT_SURROUNDINGS, EXIT_STALLED)
 
 log = logging.getLogger(__name__)
 

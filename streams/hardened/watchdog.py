@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
 from streams.hardened import progress
-from streams.hardened.ends import EXIT_STALLED, EXIT_TOPICS, end_process
+from streams.hardened.ends import EXIT_STALLED, EXIT_SURROUNDINGS, end_process
 from streams.hardened.fence import Fence
 from streams.hardened.limits import Limits
 from streams.hardened.outside import Outside
@@ -85,7 +85,7 @@ class Watchdog:
             else:
                 if wrong := {topic: count for topic, count in found.items() if count != partitions[topic]}:
                     said = [f"{topic} has {count} and not {partitions[topic]}" for topic, count in wrong.items()]
-                    end_process(EXIT_TOPICS, f"partitions are not as BRH_PARTITIONS says: {', '.join(said)}")
+                    end_process(EXIT_SURROUNDINGS, f"partitions are not as BRH_PARTITIONS says: {', '.join(said)}")
                 if partitions.keys() <= found.keys():
                     return
                 lacks = "topics that `brh setup` creates were not there"

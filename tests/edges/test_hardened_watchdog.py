@@ -12,7 +12,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from faust.types.tuples import TP
 
-from streams.hardened import EXIT_STALLED, EXIT_TOPICS, Limits, watchdog
+from streams.hardened import EXIT_STALLED, EXIT_SURROUNDINGS, Limits, watchdog
 from streams.hardened.watchdog import Watchdog
 
 EVENTS = TP("events", 0)
@@ -91,7 +91,7 @@ class Play:
 
     @staticmethod
     def _end(code: int, why: str, error: BaseException | None = None) -> None:
-        assert code in {EXIT_STALLED, EXIT_TOPICS}
+        assert code in {EXIT_STALLED, EXIT_SURROUNDINGS}
         raise Ended(why)
 
     async def look(self, times: int = 1, *, beat: bool = True) -> None:

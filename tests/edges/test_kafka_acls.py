@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -109,6 +110,9 @@ def test_a_transaction_completes_and_an_operator_can_look_at_it(here: Installati
     for arguments in (("replay", name), ("fsck", "--events"), ("doctor",)):
         code, printed = here.brh("operator", *arguments)
         assert code == 0, printed
+    log = here.world.log.read_text()
+    assert log.count("surroundings were checked") >= len(("bridge", "tracker", "delivery"))
+    assert not re.search(r"kafka\.(asked|described)|may not ask", log), "each may ask for what it looks at"
 
 
 async def test_a_consumer_reads_outcomes_in_a_group_of_its_own(here: Installation) -> None:

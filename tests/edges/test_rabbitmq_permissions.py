@@ -154,6 +154,13 @@ async def test_a_refused_message_is_announced_shown_and_put_back(here: Installat
     assert (code, name in printed, '"putBack"' in printed) == (0, True, True), printed
 
 
+def test_each_process_may_ask_for_what_it_looks_at_when_it_starts(here: Installation) -> None:
+    log = here.world.log.read_text()
+    assert log.count("surroundings were checked") >= len(("bridge", "tracker", "delivery"))
+    assert "rabbitmq.asked" not in log
+    assert "rabbitmq.queues" not in log
+
+
 def test_an_operator_sees_what_the_doctor_looks_at(here: Installation) -> None:
     code, printed = here.brh("brh-operator", "doctor", "--json")
     checks = {each["name"]: each for each in json.loads(printed)["checks"] if each["name"].startswith("rabbitmq.")}

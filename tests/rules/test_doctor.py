@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.topology import DELIVERY_LIMIT, PAYLOADS, QUEUES
-from streams.doctor import here, kafka, rabbitmq, storage
-from streams.doctor.check import Check
-from streams.doctor.kafka import Topic
+from bridge import broker_check, storage_check
+from bridge.check import Check
+from bridge.topology import CONSUMED, DELIVERY_LIMIT, PAYLOADS, QUEUES
+from streams.doctor import here, kafka, kafka_clock, rabbitmq, storage
+from streams.doctor.kafka_clock import Stamps
+from streams.doctor.kafka_topics import Topic
 from streams.doctor.storage import Account
 from streams.settings import ClientSettings
 from streams.topics import Topics
@@ -70,19 +72,34 @@ def test_what_is_missing_is_said_once_and_nothing_is_said_of_it_besides() -> Non
     assert DELIVERY_LIMIT > 0
 
 
+def policies(milliseconds: int) -> dict[str, Any]:
+    """All queues that bridges read with a limit."""
+    limited = {"effective_policy_definition": {"consumer-timeout": milliseconds}}
+    return {name.replace(".", "_"): limited for name in CONSUMED}
+
+
 @pytest.mark.parametrize(
-    ("change", "right"),
+    ("changes", "status"),
     [
-        ({}, True),
-        ({"arguments": {"x-consumer-timeout": 900_000}}, False),
-        ({"effective_policy_definition": {"consumer-timeout": 1_210_000}}, False),
-        ({"effective_policy_definition": {"consumer-timeout": 1_300_000}}, True),
-        ({"name": "other", "arguments": {"x-consumer-timeout": 1}}, True),
+        ({"brh_payloads": {"arguments": {"x-consumer-timeout": 900_000}}}, "fail"),
+        ({"brh_payloads": {"effective_policy_definition": {"consumer-timeout": 1_259_999}}}, "fail"),
+        (policies(1_259_999), "fail"),
+        (policies(1_260_000), "ok"),
+        (policies(1_260_000) | {"brh_payloads": {}}, "warn"),
+        ({}, "warn"),
+        (policies(1_260_000) | {"brh_rejected": {"arguments": {"x-consumer-timeout": 1}}}, "ok"),
     ],
 )
-def test_a_delivery_is_not_held_for_longer_than_its_queue_waits(change: dict[str, Any], right: bool) -> None:
-    check = rabbitmq.held(1_200, all_queues(brh_payloads=change))
-    assert (check.status == "ok") is right
+def test_a_delivery_is_not_held_for_longer_than_its_queue_is_known_to_wait(
+    changes: dict[str, Any], status: str
+) -> None:
+    check = broker_check.held(1_200, all_queues(**changes))
+    assert check.status == status
+    assert ("not known" in check.detail) is (status == "warn")
+
+
+def test_of_queues_that_are_not_there_nobody_knows_how_long_they_wait() -> None:
+    assert broker_check.held(1_200, []).status == "warn"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +128,7 @@ def test_how_rabbitmq_is_reached(url: str, found: dict[str, str]) -> None:
 
 def test_a_listener_that_cuts_slow_consumers_off_is_named() -> None:
     listener = {"protocol": "amqp", "ip_address": "10.0.0.1", "port": 5672, "socket_opts": {"send_timeout": 15_000}}
-    check = rabbitmq.slow_consumers({"listeners": [listener]})
+    check = broker_check.slow_consumers({"listeners": [listener]})
     assert check.status == "fail"
     assert "10.0.0.1:5672" in check.detail
 
@@ -147,7 +164,8 @@ def test_topics_as_they_should_be_are_fine() -> None:
         ({"config": {"max.message.bytes": "99999999"}}, {}),
         ({"config": {"message.timestamp.type": "CreateTime"}}, {"kafka.topic-configs": "fail"}),
         ({"config": {"cleanup.policy": "compact"}}, {"kafka.topic-configs": "fail"}),
-        ({"config": {"retention.ms": "3600000"}}, {"kafka.topic-configs": "fail"}),
+        ({"config": {"retention.ms": "3600000"}}, {"kafka.topic-configs": "fail", "kafka.awaiting": "fail"}),
+        ({"config": {"retention.ms": "518400000"}}, {"kafka.topic-configs": "fail"}),
         ({"config": {"retention.ms": "-1"}}, {"kafka.retention": "fail"}),
         ({"config": {"retention.ms": "9999999999"}}, {"kafka.retention": "fail"}),
     ],
@@ -158,6 +176,50 @@ def test_a_topic_that_differs_is_found(changes: dict[str, Any], found: dict[str,
 
 def test_transactions_that_are_forgotten_before_their_events_are_found() -> None:
     assert not_ok(kafka.judge(TOPICS, topics(), 14 * DAY_S - 1)) == {"kafka.retention": "fail"}
+
+
+@pytest.mark.parametrize(("replicas", "status"), [(1, "fail"), (2, "warn"), (3, "ok")])
+def test_production_takes_no_topic_without_a_copy(replicas: int, status: str) -> None:
+    checks = {check.name: check for check in kafka.judge(TOPICS, topics(replicas=replicas), 14 * DAY_S, "production")}
+    assert checks["kafka.replicas"].status == status
+
+
+def test_of_configs_that_may_not_be_asked_for_nothing_is_said_but_that() -> None:
+    unknown = [msgspec.structs.replace(topic, config=None) for topic in topics()]
+    checks = list(kafka.judge(TOPICS, unknown, 14 * DAY_S))
+    assert not_ok(checks) == {"kafka.described": "warn"}
+    said = {check.name for check in checks}
+    assert not said & {"kafka.topic-configs", "kafka.min-insync", "kafka.unclean-election", "kafka.retention"}
+    known = [*topics(config={"cleanup.policy": "compact"})[:1], *unknown[1:]]
+    assert not_ok(kafka.judge(TOPICS, known, 14 * DAY_S)) == {
+        "kafka.described": "warn",
+        "kafka.topic-configs": "fail",
+    }
+
+
+@pytest.mark.parametrize(
+    ("retention_ms", "results_s", "right"),
+    [("1209600000", 0, True), ("1209600000", 15 * DAY_S, True), ("1209600001", 15 * DAY_S, False), ("-1", 1e9, False)],
+)
+def test_results_are_kept_for_a_day_longer_than_events(retention_ms: str, results_s: float, right: bool) -> None:
+    events = topics(config={"retention.ms": retention_ms})[0]
+    assert (kafka.results_outlast(events, results_s).status == "ok") is right
+
+
+@pytest.mark.parametrize(
+    ("fresh", "ahead", "status", "said"),
+    [
+        (8, 0, "ok", "no broker is 5 s ahead of our clock, or 20 s behind"),
+        (8, 1, "warn", "1 of 8 partitions"),
+        (7, 0, "warn", "not known: nothing in 1 of 8 partitions"),
+        (0, 0, "warn", "not known: nothing in 8 of 8 partitions"),
+        (0, 8, "warn", "8 of 8 partitions"),
+    ],
+)
+def test_the_brokers_clocks_are_known_by_what_they_stamped(fresh: int, ahead: int, status: str, said: str) -> None:
+    check = kafka_clock.judge(Stamps(partitions=8, fresh=fresh, ahead=ahead, fresh_s=20))
+    assert check.status == status
+    assert check.detail.startswith(said)
 
 
 def test_topics_that_are_missing_are_found() -> None:
@@ -190,6 +252,8 @@ ACCOUNT = Account(
     ("changes", "found"),
     [
         ({}, {}),
+        ({"writing": "AuthorizationPermissionMismatch"}, {"storage.writing": "warn"}),
+        ({"writing": "ServerBusy"}, {"storage.writing": "warn"}),
         ({"versioned": None, "soft_delete_days": None}, {}),
         ({"exists": False}, {"storage.container": "fail"}),
         ({"public": "blob"}, {"storage.container": "fail"}),
@@ -202,7 +266,32 @@ ACCOUNT = Account(
     ],
 )
 def test_an_account_that_differs_is_found(changes: dict[str, Any], found: dict[str, str]) -> None:
-    assert not_ok(storage.judge(msgspec.structs.replace(ACCOUNT, **changes))) == found
+    there = not_ok(storage.judge(msgspec.structs.replace(ACCOUNT, **changes)))
+    assert there.pop("storage.lifecycle", None) == (None if "storage.account" in found else "warn"), "nobody tells it"
+    assert there == found
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("InvalidBlockList", "ok"),
+        ("AuthorizationPermissionMismatch", "fail"),
+        ("InsufficientAccountPermissions", "fail"),
+        ("ContainerNotFound", "fail"),
+        ("AuthenticationFailed", "warn"),
+        ("503", "warn"),
+        ("success", "warn"),
+    ],
+)
+def test_who_has_to_write_is_wrong_only_where_azure_says_so(answer: str, status: str) -> None:
+    assert storage_check.writing(answer, "results").status == status
+
+
+def test_a_version_of_the_interface_that_the_service_does_not_have_is_not_taken_for_a_closed_door() -> None:
+    check = storage.refused("InvalidHeaderValue", "2099-01-01")
+    assert (check.name, check.status) == ("storage.api-version", "fail")
+    assert "2099-01-01" in check.detail
+    assert storage.refused("AuthenticationFailed", "2026-06-06").name == "storage.answers"
 
 
 # Here
@@ -232,6 +321,8 @@ def test_every_finding_has_a_remedy() -> None:
         *rabbitmq.access("amqp://rabbit.example/"),
         *kafka.judge(TOPICS, topics(partitions=1, replicas=1, leaderless=1, behind=1), 0),
         *storage.judge(msgspec.structs.replace(ACCOUNT, exists=False, versioned=True, soft_delete_days=1)),
+        broker_check.held(1_200, all_queues()),
+        kafka_clock.judge(Stamps(partitions=1, fresh=0, ahead=0, fresh_s=20)),
     ]
     assert len(not_ok(worst)) > 10
     assert all(bool(check.remedy) == (check.status != "ok") for check in worst)

@@ -27,6 +27,13 @@ CODE = re.compile(r"[a-z]+(-[a-z0-9]+)*")
 SENTENCE_END = (".", "?", ".)")
 RESTORED_ONLY = {Kind.OUTCOME_MISSING, Kind.TOLD_WITHOUT_OUTCOME, Kind.ORPHANS_MISSING, Kind.RECORD_UNREADABLE}
 """Findings that no command mends: somebody has to bring a document back."""
+EXAMINERS = (
+    "streams/doctor",
+    "streams/cli/doctor",
+    "bridge/broker_check",
+    "bridge/storage_check",
+    "bridge/surroundings",
+)
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """Stands in a text for what is only known when the code runs."""
 
@@ -221,7 +228,7 @@ def test_a_document_that_has_gone_is_to_be_restored() -> None:
     [
         (where, scope.texts(keyword(call, "remedy") or (call.args[2] if len(call.args) > 2 else None)))
         for where, call, scope in calls("fail", "warn")
-        if where.startswith(("streams/doctor", "streams/cli/doctor"))
+        if where.startswith(EXAMINERS)
     ],
 )
 def test_every_check_of_the_doctor_that_is_not_ok_says_what_helps(where: str, remedies: list[str]) -> None:
