@@ -37,10 +37,13 @@ PATHS: Final = (
     "/transactions",
     "/transactions?state=AwaitingResults&prefix=open-09",
     "/transactions/large-every-third",
+    "/transactions/large-every-third/explain",
     "/transactions/large-every-third/series/a",
     "/transactions/large-holes",
+    "/transactions/large-holes/explain",
     "/transactions/large-holes/series/a?first=500001&last=600000",
     "/transactions/many-series",
+    "/transactions/many-series/explain",
 )
 
 

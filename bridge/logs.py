@@ -58,14 +58,14 @@ def configure_logs(settings: LogSettings, process: str, instance: str = "") -> N
 
 
 def refuse(process: str, error: SettingsError) -> NoReturn:
-    """End a process that cannot start with its settings, with a line that says so."""
+    """End a process that cannot start with its settings, with a line that says so and what helps."""
     with suppress(SettingsError):  # how to log is among what is wrong, and is named in the sentence
         how = load(LogSettings)
         if how.log_format == "json":
             configure_logs(how, process)
-            _log.critical(str(error), code="bad-settings")
+            _log.critical(str(error), code="bad-settings", remedy=error.remedy)
             raise SystemExit(1)
-    raise SystemExit(f"{process}: {error} (bad-settings)")
+    raise SystemExit(f"{process}: {error} (bad-settings)\n{error.remedy}")
 
 
 _BEFORE: Final[tuple[Processor, ...]] = (

@@ -27,6 +27,8 @@ OAUTH: Final = "OAUTHBEARER"
 class SettingsError(Exception):
     """The settings are wrong: set the variables that are named, in the environment or in `.env`."""
 
+    remedy: Final = "Correct what is named, in the environment or in .env: docs/settings.md has all variables."
+
 
 class BaseGroup(BaseSettings):
     """Settings that belong together; a process inherits from the groups that it needs."""

@@ -9,6 +9,7 @@ from bridge import topology
 from bridge.contract import inbound
 from bridge.contract.outbound import CLOUDEVENT_CONTENT_TYPE
 from bridge.envelope import REPLY_TO_MAX_BYTES
+from reference.examples import examples
 from reference.schemas import EVENTS
 from streams.topics import Topics
 
@@ -23,6 +24,27 @@ _OUTCOMES: Final = ("completed", "failed", "abandoned")
 _KINDS: Final = tuple(kind.removeprefix("transaction.") for kind in EVENTS if kind.startswith("transaction."))
 _TOLD: Final = tuple(kind for kind in _KINDS if kind != "orphaned")
 """On the outbound exchange."""
+
+_MEANS: Final = {
+    "header": "Which series a transaction has, and how many payloads each. The first one counts.",
+    "payload": "A piece of a series: the bytes of one ordinal, in any order and any number of times.",
+    "accepted": "The header of a transaction has come.",
+    "gap": "Nothing new comes, and something is missing; its problem names what.",
+    "overdue": "Outcome or notification take longer than they should. They are tried on.",
+    "completed": "The result is in storage, whole, or with `partial` as far as it came.",
+    "failed": "The result cannot be made; its problem says why.",
+    "abandoned": "The result was given up; its problem says why, and what is missing.",
+    "orphaned": "What came and is in no result; its blocks are removed.",
+    "rejected": "A message does not keep the contract; its problem says what to change.",
+}
+_KEPT: Final = {
+    topology.HEADERS: "Where bridges take headers from.",
+    topology.PAYLOADS: "Where bridges take payloads of any size from.",
+    topology.SMALL_PAYLOADS: "Where bridges take small payloads from, many at once.",
+    topology.REJECTED: "Messages that were refused, whole, until somebody looks (`brh dlq`).",
+    topology.ORPHANS: "Records of what came and is in no result.",
+    topology.NOTIFICATIONS: "Every event of a transaction, for whoever has no queue of their own.",
+}
 
 _SENT: Final = {
     "delivery_mode": {"const": 2, "description": "Persistent; expected, not checked."},
@@ -150,6 +172,7 @@ def _queues() -> Node:
         found[queue.name] = {
             "address": queue.name,
             "servers": [{"$ref": "#/servers/rabbitmq"}],
+            "description": _KEPT[queue.name],
             "messages": {each: {"$ref": f"#/components/messages/{each}"} for each in messages[queue.name]},
             "bindings": {
                 "amqp": {
@@ -255,4 +278,8 @@ def _messages() -> Node:
             },
         }
     correlated = {"correlationId": {"$ref": "#/components/correlationIds/transaction"}}
-    return {name: {"name": name, **message, **correlated} for name, message in sent.items()}
+    given = examples()
+    return {
+        name: {"name": name, "summary": _MEANS[name], **message, **correlated, "examples": [given[name]]}
+        for name, message in sent.items()
+    }

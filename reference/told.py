@@ -110,6 +110,9 @@ API: Final = {
     "nothing-to-retry": Said("409: it is not being delivered yet."),
     "beyond-limit": Said("409: nobody may wait for so long; `latest` is the latest possible."),
     "idempotency-key-reused": Said("409: the key belongs to another command."),
+    "not-found": Said("404: there is nothing at the address."),
+    "method-not-allowed": Said("405: the address has no such method."),
+    "request-timeout": Said("408: the body did not come in time."),
     "too-many-requests": Said("429: one address asks more than BRH_API_RATE_PER_S."),
     "too-many-streams": Said("503: BRH_API_STREAMS_MAX clients follow transactions here."),
     "not-ready": Said("503: tables are being recovered, or partitions move."),
@@ -152,6 +155,10 @@ COMMANDS: Final = {
     "no-shell": Said("Commands cannot be completed for that shell.", "Take bash, zsh or fish."),
     "not-installed": Said("The installation lacks a command.", "Install big-result-handler anew."),
     "not-taken": Said("RabbitMQ did not take a message.", "Run `brh setup`, then the same command again."),
+    "other-chunks": Said(
+        "File and chunk size make another number of payloads than the series has.",
+        "Use the file and the --chunk-size with which it was begun.",
+    ),
     "record-unreadable": Said("A record is of another release.", "Use the release that wrote it."),
     "setup-refused": Said("Something is there with other properties.", "Remove it, or choose other names."),
     "source": Said("The source cannot be read.", "Run the same command again when it can."),
@@ -159,6 +166,10 @@ COMMANDS: Final = {
     "stack": Said("The demo's services could not be started.", "See `brh stack status`."),
     "timeout": Said("The time of `brh wait` is over.", "`brh status TXN` says what it waits for."),
     "unknown": Said("An outcome names no reason.", "Look at the outcome's document."),
+    "unlisted-series": Said(
+        "The header has not come, and the one to be sent would not list all series.",
+        "Name every series of the transaction, each with its file.",
+    ),
     "usage": Said("The command cannot be understood.", "`brh COMMAND --help`; a near name is suggested."),
     "unreachable": Said("A system did not do what `brh setup` asked.", "The variable that leads to it is named."),
 }

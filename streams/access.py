@@ -69,6 +69,7 @@ class Denied(msgspec.Struct, frozen=True):
     code: str
     title: str
     detail: str
+    """Stands behind the request that it is about."""
     challenge: str = ""
     """The value of `WWW-Authenticate`."""
 
@@ -77,32 +78,32 @@ _MISSING: Final = Denied(
     401,
     "token-missing",
     "A token is needed",
-    "Send `Authorization: Bearer TOKEN` with what the trackers have as BRH_API_READ_TOKEN or BRH_API_OPERATE_TOKEN.",
+    "nothing of it is told without BRH_API_READ_TOKEN or BRH_API_OPERATE_TOKEN, and none was sent.",
     'Bearer realm="brh"',
 )
 _WRONG: Final = Denied(
     401,
     "token-wrong",
     "The token is wrong",
-    "The trackers have another BRH_API_READ_TOKEN and BRH_API_OPERATE_TOKEN than what was sent.",
+    "the trackers have another BRH_API_READ_TOKEN and BRH_API_OPERATE_TOKEN than what was sent.",
     'Bearer realm="brh", error="invalid_token"',
 )
 _ENDED: Final = Denied(
     401,
     "session-ended",
     "The session has ended",
-    f"Log in again at {LOG_IN_PATH}: sessions end after BRH_API_SESSION_S, and with a change of the tokens.",
+    "sessions end after BRH_API_SESSION_S, and with a change of the tokens.",
     'Bearer realm="brh"',
 )
 _READ_ONLY: Final = Denied(
     403,
     "operate-token-needed",
     "The token may only read",
-    "What changes something needs what the trackers have as BRH_API_OPERATE_TOKEN.",
+    "what changes something needs what the trackers have as BRH_API_OPERATE_TOKEN.",
     'Bearer realm="brh", error="insufficient_scope"',
 )
 FORGED: Final = Denied(
-    403, "csrf-token-wrong", "The page is not one of this session", "Load the page again, and ask from there."
+    403, "csrf-token-wrong", "The page is not one of this session", "the page that asks was made for another session."
 )
 """Somebody who has logged in may do this, but it is not sure that it is asked for by a page of ours."""
 

@@ -15,6 +15,8 @@ from streams.remedies import remedy_of_answer
 from streams.routing import NotReady
 
 RETRY_AFTER_S: Final = 1
+PATH_CHARS_MAX: Final = 200
+"""Of a path that is quoted."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,6 +30,11 @@ class Refused(Exception):
         super().__init__(document["detail"])
         self.document = document
         self.headers = headers or {}
+
+
+def asked_for(request: web.Request) -> str:
+    """A request as it is named to whoever made it: what stands in a path is escaped, and may be long."""
+    return f"{request.method} {request.rel_url.raw_path[:PATH_CHARS_MAX]}"
 
 
 async def not_found(_: web.Request) -> web.Response:
@@ -71,11 +78,11 @@ def _told(request: web.Request, error: Exception) -> tuple[Document, dict[str, s
         case web.HTTPException():
             kept = {name: value for name, value in error.headers.items() if name == "Allow"}
             code = error.reason.lower().replace(" ", "-")
-            detail = f"{request.method} {request.rel_url.raw_path[:200]}: {error.reason.lower()}."
+            detail = f"{asked_for(request)}: {error.reason.lower()}."
             return queries.problem(error.status, code, error.reason, detail), kept
         case _:
             log.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
-            detail = "The log of this tracker tells what happened."
+            detail = f"{asked_for(request)}: the log of this tracker tells what happened."
             return queries.problem(500, "internal-error", "The tracker made a mistake", detail), {}
 
 

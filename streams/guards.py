@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from msgspec.structs import replace
 
+from bridge.quoting import quoted
 from streams import queries
 from streams.access import CSRF_FIELD, CSRF_HEADER, FORGED, SESSION_COOKIE, Access, Asked, Denied, Granted
-from streams.answers import Handler, Refused
+from streams.answers import Handler, Refused, asked_for
 from streams.bodies import body_of
 from streams.origins import is_own, is_same
 from streams.rate_limit import RateLimit
@@ -70,7 +71,8 @@ class Guards:
             if request.path.startswith(INTERNAL_PREFIX):
                 self._count(request)  # it is not one of us, and may be looking for a token
             headers = {"WWW-Authenticate": found.challenge} if found.challenge else {}
-            raise Refused(queries.problem(found.status, found.code, found.title, found.detail), headers)
+            detail = f"{asked_for(request)}: {found.detail}"
+            raise Refused(queries.problem(found.status, found.code, found.title, detail), headers)
         request[GRANTED] = found
         return await handler(request)
 
@@ -79,7 +81,7 @@ class Guards:
         """What changes something is not done for a web page of somebody else's, which any browser would ask it for."""
         origin = request.headers.get("Origin")
         if request.method == "POST" and origin is not None and not self._is_own(request, origin):
-            detail = "A page that is not ours asks for this: call the API from a program, without an Origin header."
+            detail = f"{asked_for(request)}: a page of {quoted(origin)} asks for this, which is none of ours."
             raise Refused(queries.problem(403, "foreign-origin", "The request comes from another site", detail))
         return await handler(request)
 

@@ -25,14 +25,39 @@ _OPEN: Final[Schema] = {"security": []}
 _ABOUT: Final = (
     "Any tracker answers for every transaction. Errors are RFC 9457 problem documents. Not described here, and with the"
     " same tokens: `/metrics`, in the format of Prometheus, and `/table/{table}/{key}/`, rows as Faust's own views show"
-    " them. `/internal/` is for other trackers, and everything else for browsers."
+    " them. `/internal/` is for other trackers, and everything else for browsers. A method that a path does not have is"
+    " answered with 405 and the header `Allow`; HEAD is GET without a body, but for events."
 )
+_TAGS: Final = {
+    "transactions": "What is known of results: how far they are, what is missing, and why.",
+    "commands": "What somebody may ask to be done. Each is refused with 409 where the state forbids it.",
+    "installation": "All transactions together, and the tracker that answers.",
+}
+_DESCRIPTIONS: Final = {
+    "listTransactions": "In the order of their ids, which no change of a transaction moves: whoever follows `next` to"
+    " the end sees each once. Closed ones are there until they are forgotten (BRH_DEDUPE_RETENTION_S).",
+    "getTransaction": "As its owner shows it: while payloads come, at most a second old. One that the trackers have"
+    " forgotten is told of by its outcome in storage, with `fromOutcome`.",
+    "getGaps": "The missing ordinals as inclusive ranges, at most 1,000 a series: what a producer has to send again.",
+    "explainTransaction": "What it waits for and since when, what time will bring, the last events with their causes,"
+    " and the command that helps.",
+    "followTransaction": "At most two messages a second, until the outcome is there. `Last-Event-ID` goes on at any"
+    " tracker. A client that does not read for 5 s is dropped.",
+    "retryTransaction": "For one in SendingCompletion, whose delivery waits for its next try after a failure.",
+    "cancelTransaction": "It becomes Abandoned with the code `cancelled`, unless another outcome was written before.",
+    "extendTransaction": "For one in AwaitingResults: until when it waits moves by so much, to 6 days after it began at"
+    " most. A gap is told as before.",
+    "getSummary": "Over all partitions. Rates are means over at most the last `windowS` seconds.",
+    "isAlive": "For a liveness probe: it asks nobody, and is not limited.",
+    "isReady": "For a readiness probe: 503 while partitions move or tables are read, with how many are recovered.",
+    "getVersion": "The release, and the version of this interface.",
+    "getOpenApi": "As it is checked in as `docs/openapi.json`.",
+}
 _PROBLEMS: Final = {
     400: "A parameter, header or body is wrong.",
     401: "A token is missing or wrong.",
     403: "The token may only read, or a page of another site asks.",
     404: "Nothing was ever accepted of the transaction.",
-    405: "The path has no such method.",
     408: "The body did not come in time.",
     409: "The transaction's state forbids it.",
     429: "Too many requests from this address.",
@@ -72,6 +97,7 @@ def openapi() -> Schema:
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": {**_transactions(), **_commands(), **_others()},
         "components": {
             "schemas": _schemas(),
@@ -94,7 +120,9 @@ def _transactions() -> Schema:
         for name, schema, text in _LISTING
     ]
     events = _get("followTransaction", "Server-Sent Events as it goes.", None, parameters=[_ID])
-    events["parameters"].append({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}})
+    said = "Of the last event that was heard: what it told is not told again."
+    last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}, "description": said}
+    events["parameters"].append(last)
     events["responses"] = {
         "200": {
             "description": "Events `snapshot`, `progress`, `state` and `end`, each with the transaction as its data.",
@@ -129,8 +157,7 @@ def _commands() -> Schema:
         taken: Schema = {"202": {"description": "It is heard.", "content": _content(documents.CommandTaken)}}
         paths[f"/v1/transactions/{{id}}/{action}"] = {
             "post": {
-                "operationId": f"{action}Transaction",
-                "summary": texts[action],
+                **_named(f"{action}Transaction", texts[action], "commands"),
                 "parameters": parameters,
                 "requestBody": {"required": action == "extend", "content": _content(body)},
                 "responses": taken | _problems(_WRITING),
@@ -140,16 +167,18 @@ def _commands() -> Schema:
 
 
 def _others() -> Schema:
-    summary = _get("getSummary", "Counts by state, the oldest open one, rates.", documents.Summary, (401, 429, 503))
-    document = _get("getOpenApi", "This document.", None, (401, 429))
+    said = "Counts by state, the oldest open one, rates."
+    summary = _get("getSummary", said, documents.Summary, (401, 429, 503), tag="installation")
+    document = _get("getOpenApi", "This document.", None, (401, 429), tag="installation")
     document["responses"]["200"] = {"description": "OpenAPI 3.1.", "content": {_JSON: {"schema": {"type": "object"}}}}
+    alive = _get("isAlive", "Whether the process answers.", process_documents.Alive, (), tag="installation")
+    ready = _get("isReady", "Whether the tables are recovered.", process_documents.Ready, (503,), tag="installation")
+    installed = _get("getVersion", "What is installed.", process_documents.Version, (429,), tag="installation")
     return {
         "/v1/summary": {"get": summary},
-        "/livez": {"get": _get("isAlive", "Whether the process answers.", process_documents.Alive, ()) | _OPEN},
-        "/readyz": {
-            "get": _get("isReady", "Whether the tables are recovered.", process_documents.Ready, (503,)) | _OPEN
-        },
-        "/version": {"get": _get("getVersion", "What is installed.", process_documents.Version, (429,)) | _OPEN},
+        "/livez": {"get": alive | _OPEN},
+        "/readyz": {"get": ready | _OPEN},
+        "/version": {"get": installed | _OPEN},
         "/openapi.json": {"get": document},
     }
 
@@ -160,10 +189,16 @@ def _get(
     answer: type[Answer] | None,
     statuses: tuple[int, ...] = _READING,
     parameters: list[Schema] | None = None,
+    *,
+    tag: str = "transactions",
 ) -> Schema:
     found = {"200": {"description": answer.__doc__, "content": _content(answer)}} if answer else {}
-    call: Schema = {"operationId": name, "summary": summary, "responses": {**found, **_problems(statuses)}}
+    call: Schema = {**_named(name, summary, tag), "responses": {**found, **_problems(statuses)}}
     return call | ({"parameters": parameters} if parameters else {})
+
+
+def _named(name: str, summary: str, tag: str) -> Schema:
+    return {"operationId": name, "summary": summary, "description": _DESCRIPTIONS[name], "tags": [tag]}
 
 
 def _content(answer: type[Answer]) -> Schema:
@@ -178,7 +213,10 @@ def _problem(status: int) -> Schema:
     content = {"application/problem+json": {"schema": {"$ref": _REF.format(name="ApiProblem")}}}
     found: Schema = {"description": _PROBLEMS[status], "content": content}
     header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
-    return found | ({"headers": {header: {"schema": {"type": "string"}}}} if header else {})
+    if header is None:
+        return found
+    said = "Why." if header == "WWW-Authenticate" else "Seconds."
+    return found | {"headers": {header: {"description": said, "schema": {"type": "string"}}}}
 
 
 def _schemas() -> Schema:

@@ -74,7 +74,7 @@ class Own:
         if row is None:
             return None
         if known is None:
-            raise NotReady("the tracker that owns it has not looked at it yet")
+            raise NotReady(f"the partition of {transaction_id} has just come here")
         held = self._knowing.partition(self._topics.partition_of(transaction_id))
         now, recent = datetime.now(UTC), held.recent if held else Recent()
         return explanation(known, row, now, recent.of(transaction_id), recent.brought(transaction_id))

@@ -30,7 +30,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "storage-refused": f"Check the permissions on the container. {_RETRY}",
     "notification-unconfirmed": f"Look at RabbitMQ and Kafka. {_RETRY}",
     "delivery-timeout": f"Look at storage and broker. {_RETRY}",
-    "record-unreadable": "A newer release wrote it: upgrade the deliveries.",
+    "record-unreadable": "A newer release wrote it: upgrade bridges, trackers and deliveries.",
     "plan-unreadable": "A newer release asked for it: upgrade the deliveries.",
     "part-differs": "Somebody else wrote into the transaction's folder: `brh fsck` names the blob.",
     "bad-parameter": "Correct the parameter that is named.",

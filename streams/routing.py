@@ -101,7 +101,7 @@ class Routing:
         except (TimeoutError, aiohttp.ClientError, OSError, *UNREADABLE) as error:
             said = repr(error)
         _log.info("another tracker did not answer", tracker=owner, reason=said)
-        raise NotReady("the tracker that owns this part cannot answer")
+        raise NotReady(f"the tracker {owner}, which owns this part, cannot answer")
 
 
 def recovered(actives: Set[tuple[str, int]], remaining: Mapping[tuple[str, int], int]) -> tuple[int, int]:

@@ -81,13 +81,13 @@ class StuckOnes:
         try:
             return msgspec.convert(said, list[Stuck])
         except msgspec.ValidationError:
-            raise NotReady("the tracker that owns this part sorts in another way") from None
+            raise NotReady(f"the tracker {owner}, of another release, sorts in another way") from None
 
     def _own(self, partitions: list[int]) -> list[Stuck]:
         self._routing.check_mine(partitions)
         held = [self._knowing.partition(number) for number in partitions]
         if not all(held):
-            raise NotReady("the tracker that owns this part has not looked at it yet")
+            raise NotReady(f"partition {partitions[held.index(None)]} has just come here")
         known = (each for partition in held if partition is not None for each in partition.transactions.values())
         found = nsmallest(STUCK_MAX, ((*urgency(each), each.id) for each in known))
         return [

@@ -15,6 +15,7 @@ import faust
 import structlog
 from aiohttp import web
 
+from bridge.quoting import quoted
 from bridge.unreadable import UNREADABLE
 from streams import routing
 from streams.answers import Handler
@@ -62,7 +63,7 @@ class TableViews:
                 return _shown(await handler(marked))
         except (TimeoutError, aiohttp.ClientError, OSError, *UNREADABLE) as error:
             _log.info("another tracker did not show a row", table=name, reason=repr(error))
-        raise NotReady("the tracker that owns this row cannot answer")
+        raise NotReady(f"the tracker that owns the row {quoted(key)} cannot answer")
 
     def _check_owner(self, transaction_id: str, *, passed_on: bool) -> None:
         if passed_on:

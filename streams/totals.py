@@ -50,11 +50,11 @@ class Totals:
         try:
             return read_tally(said)
         except msgspec.ValidationError:
-            raise NotReady("the tracker that owns this part counts in another way") from None
+            raise NotReady(f"the tracker {owner}, of another release, counts in another way") from None
 
     def _own(self, partitions: Iterable[int]) -> Tally:
         self._routing.check_mine(partitions := [*partitions])
         held = [self._partition(number) for number in partitions]
         if not all(held):
-            raise NotReady("the tracker that owns this part has not looked at it yet")
+            raise NotReady(f"partition {partitions[held.index(None)]} has just come here")
         return merged(each.tally() for each in held if each is not None)

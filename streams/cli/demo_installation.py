@@ -105,4 +105,5 @@ def _free_bind(wanted: int) -> str:
                 return f"127.0.0.1:{server.getsockname()[1]}"
         except OSError:
             continue
-    raise CliError("No port of 127.0.0.1 is free", code="no-port", remedy="End what occupies them.")
+    message = f"Neither port {wanted} of 127.0.0.1 is free nor any other"
+    raise CliError(message, code="no-port", remedy="End what occupies them.")

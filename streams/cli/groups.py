@@ -19,6 +19,7 @@ from streams.cli.errors import EXIT_USAGE, CliError, interrupted
 _NEAR_MAX: Final = 3
 """Names that are suggested for a wrong one."""
 
+_AGAIN: Final = "Run the same command again: it goes on from what is there."
 _AFTER_INTERRUPT: Final = {
     "extend": "See with `brh status` whether it was heard: given again without --key it counts twice.",
     "cancel": "See with `brh status` whether it was heard; again is harmless.",
@@ -51,8 +52,9 @@ class Group(rich_click.RichGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            again = "Run the same command again: it goes on from what is there."
-            raise interrupted("Interrupted", _AFTER_INTERRUPT.get(ctx.invoked_subcommand or "", again)) from None
+            name = ctx.invoked_subcommand or ""
+            message, remedy = f"{ctx.command_path} {name} was interrupted", _AFTER_INTERRUPT.get(name, _AGAIN)
+            raise interrupted(message, remedy) from None
 
     def main(
         self,
@@ -79,7 +81,7 @@ class Group(rich_click.RichGroup):
         except click.ClickException as error:
             return _told(usage(error))
         except click.Abort:
-            return _told(interrupted("Interrupted", "Run the same command again: it goes on from what is there."))
+            return _told(interrupted(f"{prog_name or self.name} was interrupted", _AGAIN))
         except SettingsError as error:
             return _told(bad_settings(error))
         except Exception as error:  # a mistake of ours: people get a sentence, and we get the trace
@@ -135,8 +137,7 @@ def usage(error: click.ClickException) -> CliError:
 
 def bad_settings(error: SettingsError) -> CliError:
     """Settings that are wrong; the message names each of them."""
-    remedy = "Set them in the environment or in .env; see the README."
-    return CliError(str(error), code="bad-settings", remedy=remedy, exit_code=EXIT_USAGE)
+    return CliError(str(error), code="bad-settings", remedy=error.remedy, exit_code=EXIT_USAGE)
 
 
 def mistake(error: Exception) -> CliError:

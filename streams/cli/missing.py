@@ -102,16 +102,18 @@ def _check(row: Mapping[str, Any], series: Mapping[str, Source]) -> None:
     for name, source in series.items():
         if listed is not None and name not in listed:
             message = f"The header of {row['transactionId']} does not list a series {quoted(name)}"
-            raise _wrong(message, "unknown-series", f"Name one of {', '.join(listed[:20])}.")
+            raise _wrong(message, code="unknown-series", remedy=f"Name one of {', '.join(listed[:20])}.")
         total = known.get(name)
         if total is not None and total != source.total_count:
             message = f"Series {name} has {total} payloads, but file and chunk size make {source.total_count} of it"
-            raise _wrong(message, "other-chunks", "Use the file and the --chunk-size with which it was begun.")
+            remedy = "Use the file and the --chunk-size with which it was begun."
+            raise _wrong(message, code="other-chunks", remedy=remedy)
     others = [name for name in known if name not in series]
     if listed is None and others:
         message = f"The header of {row['transactionId']} has not come, and would not list {', '.join(others[:20])}"
-        raise _wrong(message, "unlisted-series", "Name every series of the transaction, each with its file.")
+        remedy = "Name every series of the transaction, each with its file."
+        raise _wrong(message, code="unlisted-series", remedy=remedy)
 
 
-def _wrong(message: str, code: str, remedy: str) -> CliError:
+def _wrong(message: str, *, code: str, remedy: str) -> CliError:
     return CliError(message, code=code, remedy=remedy, exit_code=EXIT_USAGE)

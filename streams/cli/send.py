@@ -49,7 +49,7 @@ from streams.settings import ClientSettings
 @click.option("--seed", type=int, help="With --shuffle: the same seed gives the same order.")
 @click.option("--header-last", is_flag=True, help="Send the header after all payloads.")
 @click.option("--duplicates", type=Percent(), default="0%", metavar="N%", help="Send so many of the payloads twice.")
-@click.option("--check", "only_check", is_flag=True, help="Send nothing, but say what the bridge would say to it.")
+@click.option("--check", "only_check", is_flag=True, help="Send nothing; judge what this command would send.")
 @click.option("--only-missing", is_flag=True, help="Ask the API, and send only what has not arrived.")
 @AS_JSON
 def command(
@@ -70,8 +70,10 @@ def command(
     It returns when the broker has confirmed everything. If it is interrupted, run the same command again: what has
     arrived is absorbed as a duplicate. Only keep files, chunk size and type, or it is another result and a conflict.
     With --only-missing neither what has arrived is sent again, nor a header that has. Where more is missing than one
-    answer of the API names, it goes on when that has arrived, until all of it is sent. With --check nothing is sent:
-    exit code 1 when the bridge would refuse a message (BRH_PAYLOAD_MAX_BYTES counts), or there are too many payloads.
+    answer of the API names, it goes on when that has arrived, until all of it is sent.
+    With --check nothing is sent, and nobody is asked. It judges what this command would send of these files, as the
+    bridge would, and so says nothing of messages that another producer makes: exit code 1 when one would be refused
+    (BRH_PAYLOAD_MAX_BYTES counts), or there are too many payloads.
     """
     if only_missing and duplicates:
         raise click.BadParameter("is not for --only-missing.", param_hint="--duplicates")

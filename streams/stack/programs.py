@@ -10,7 +10,7 @@ from typing import Final
 
 from streams.stack.errors import StackError
 
-_SETUP: Final = "Run scripts/setup, or install it yourself."
+_SETUP: Final = "Run scripts/setup, or install it yourself"
 _RABBITMQ_FOLDERS: Final = "/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/opt/rabbitmq/sbin"
 _ERLANG: Final = Path("/usr/lib/erlang")
 _NODE_MAJOR_MIN: Final = 22
@@ -86,4 +86,4 @@ def _node_wheel() -> Path | None:
 
 
 def _missing(name: str, command: str) -> Path:
-    raise StackError(f"{name} is not installed", code="missing-tool", remedy=f"{_SETUP} ({command})")
+    raise StackError(f"{name} is not installed", code="missing-tool", remedy=f"{_SETUP}: `{command}`.")

@@ -231,6 +231,17 @@ def test_a_check_sends_nothing_and_says_what_the_bridge_would_say(tmp_path: Path
     assert result.stdout.startswith("header: 1 message to header.default, ")
 
 
+def test_a_check_judges_what_this_command_would_send_and_its_help_says_so(tmp_path: Path) -> None:
+    shown = " ".join(CliRunner().invoke(brh, ["send", "--help"]).stdout.replace("│", "").split())
+    assert "judge what this command would send" in shown
+    assert "judges what this command would send of these files" in shown
+    assert "nothing of messages that another producer makes" in shown
+    # All of it, whatever has arrived: nobody is there who could be asked.
+    given = ("--series", "a=DIR/two", "--chunk-size", "1", "--only-missing")
+    result = checked(tmp_path, *given, BRH_API_URL="http://127.0.0.1:1")
+    assert (result.exit_code, result.stdout.splitlines()[1:]) == (0, ["a: 2 messages to small.a, 2 bytes: ok"])
+
+
 def test_what_would_be_refused_is_named_with_the_code_of_the_rejection(tmp_path: Path) -> None:
     given = ("--series", "a/b=DIR/two", "--series", "a=DIR/two", "--chunk-size", "1", "--type", "x.y")
     result = checked(tmp_path, *given)

@@ -289,14 +289,16 @@ def test_a_process_that_cannot_start_says_so_in_the_same_shape(shape: str) -> No
         timeout=60,
     )
     assert ran.returncode == 1
-    (line,) = ran.stderr.splitlines()
+    line, *helps = ran.stderr.splitlines()
     if shape == "json":
         found = json.loads(line)
-        assert (found["process"], found["code"]) == ("bridge", "bad-settings")
+        assert (found["process"], found["code"], helps) == ("bridge", "bad-settings", [])
+        assert ".env" in found["remedy"]
         assert "BRH_LANES" in found["event"]
     else:
         assert line.startswith("bridge: BRH_LANES: ")
         assert line.endswith("(bad-settings)")
+        assert ".env" in "".join(helps)
 
 
 def test_a_shape_that_is_none_is_refused() -> None:

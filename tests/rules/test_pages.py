@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,11 +17,13 @@ import pytest
 from http_trackers import TOPICS, HttpTracker, two_trackers
 from playbook import T1, Playbook, command, delivered, header, passes, payload, refused
 
+from streams import partition
 from streams.access import ASSETS_PATH
 from streams.cli import show
 from streams.pages import assets
 from streams.pages.explained import explained_page
 from streams.pages.routes import pause_s
+from streams.pages.sparkline import sparkline
 from streams.partition import Partition
 from streams.record import Record
 from tables.effects import KeepAlive
@@ -130,6 +133,44 @@ async def test_the_overview_counts_what_the_summary_counts(trackers: list[HttpTr
     trackers[MINE].partitions.clear()
     for tracker in trackers:
         assert "not-ready" in (await get(tracker, "/", 503)).text
+
+
+async def test_the_overview_draws_how_fast_things_went(
+    trackers: list[HttpTracker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(s=1_000.5)
+    monkeypatch.setattr(partition, "time", SimpleNamespace(monotonic=lambda: clock.s))
+    for number, tracker in enumerate(trackers):
+        tracker.partitions.update({each: Partition() for each in range(number, TOPICS.partitions, 2)})
+    book, ordinal = Playbook() >> header(a=120), 0
+    held = trackers[MINE].partitions[TOPICS.partition_of(T1)]
+    held.hear(datetime.now(UTC))
+    held.put(book.transaction)
+    for came in (1, 4, 0, 2, 100):  # in a second each; the last one is not over yet
+        for _ in range(came):
+            ordinal += 1
+            book = book >> payload("a", ordinal, of=120, body="xxx" if came == 1 else "x")
+        held.put(book.transaction)
+        clock.s += 1
+    clock.s -= 1
+    for tracker in trackers:
+        page = await get(tracker, "/")
+        rates = (await tracker.get("/v1/summary"))[1]["rates"]["seconds"]
+        assert rates["payloads"] == [1, 4, 0, 2, 100]
+        drawn = [each for each in page.all("svg") if each["class"] == "spark"]
+        assert len(drawn) == 2
+        assert {each["viewbox"] for each in drawn} == {"0 0 600 48"}
+        paths = [each["d"] for each in page.all("path") if each.get("class") == "line"]
+        # From left to right, as high as its share of the highest, which is below the upper edge by its own width.
+        assert paths[0] == "M0.0 35.8L200.0 2.0L400.0 47.0L600.0 24.5"
+        assert paths == [sparkline(rates[each][:-1]).line for each in ("payloads", "bytes")]
+        assert paths[0] != paths[1]
+        areas = [each["d"] for each in page.all("path") if each.get("class") == "area"]
+        assert areas == [f"{path}V48H0Z" for path in paths]
+        said = [each["aria-label"] or "" for each in drawn]
+        assert said[0].startswith("Payloads a second over the last 5 s: ")
+        assert said[0].endswith(" on average, 4 at most")
+        assert said[1].startswith("Bytes a second over the last 5 s: ")
 
 
 async def test_a_transaction_says_what_is_missing_and_what_time_brings(trackers: list[HttpTracker]) -> None:

@@ -201,7 +201,7 @@ def test_a_tracker_with_a_wrong_file_does_not_start_and_says_all_that_is_wrong_i
     env = {**os.environ, "BRH_TYPES_FILE": str(path)}
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
+    assert done.stderr.splitlines()[-2] == (
         f"tracker: BRH_TYPES_FILE: {path}: "
         "default.idle is '10M', expected an ISO 8601 duration from PT1S to P6D such as PT10M; "
         "types.t.awaiting is 'P7D', expected an ISO 8601 duration from PT1S to P6D such as PT10M (bad-settings)"
