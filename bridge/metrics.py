@@ -252,4 +252,12 @@ TOLD_SECONDS = histogram(
     "brh_transaction_told_seconds",
     "From an outcome to its notification; at least 0, whatever the clocks of two machines say.",
     Kind.DELIVERY,
+    labels=("transaction_type",),
+)
+COMMIT_SECONDS = histogram(
+    "brh_transaction_commit_seconds",
+    "What committing all parts of a transaction takes in one attempt, those included that are found committed; "
+    "of attempts that got through.",
+    Kind.DELIVERY,
+    labels=("transaction_type",),
 )

@@ -175,6 +175,7 @@ DELIVERY: Final = [
         },
         "ops",
     ),
+    Panel("Committing all parts", _slow("brh_transaction_commit_seconds"), "s"),
     Panel("From an outcome to its notification", _slow("brh_transaction_told_seconds"), "s"),
     Panel("RabbitMQ: until confirmed", _slow("brh_notice_seconds", '{job="brh-delivery"}'), "s"),
     Panel("Records not read", {"{{partition}}": 'sum by (partition) (brh_partition_lag{job="brh-delivery"})'}),
@@ -202,6 +203,8 @@ TRANSACTION_TYPE: Final = [
     Panel("Oldest open one", {"age": f"max(brh_transactions_oldest_seconds{_OF_TYPE})"}, "s"),
     Panel("Outcomes", {"{{outcome}} {{code}}": _rate("brh_outcomes_total", "outcome, code", _OF_TYPE)}, "ops"),
     Panel("From the first message to the outcome", _slow("brh_transaction_decided_seconds", _OF_TYPE), "s"),
+    Panel("Committing all parts", _slow("brh_transaction_commit_seconds", _OF_TYPE), "s"),
+    Panel("From the outcome to its notification", _slow("brh_transaction_told_seconds", _OF_TYPE), "s"),
     Panel("Gaps noticed", {"gaps": f"sum(increase(brh_gaps_total{_OF_TYPE}[1h]))"}),
     Panel(
         "Duplicate and late messages",

@@ -156,7 +156,8 @@ class Courier:
 
     async def _assembled(self, effect: Deliver) -> Assembled:
         if effect.outcome == "Completed":
-            with tracing.span(Step.ASSEMBLE, WITHIN, {}):
+            took = metrics.COMMIT_SECONDS.labels(metrics.transaction_type(effect.transaction_type))
+            with tracing.span(Step.ASSEMBLE, WITHIN, {}), metrics.timed(took):
                 return await assemble(self._blobs, effect, self._settings.commits_in_flight)
         nothing = tuple(SeriesResult(s.series, s.total_count, 0, s.content_type, ()) for s in effect.series)
         return Assembled(nothing, partial=False)
@@ -199,7 +200,7 @@ def _count(outcome: Outcome) -> None:
     decided = from_rfc3339(outcome.timestamps.completed)
     created = from_rfc3339(outcome.timestamps.created or outcome.timestamps.completed)
     metrics.DECIDED_SECONDS.labels(kind).observe(_elapsed_s(created, decided))
-    metrics.TOLD_SECONDS.observe(_elapsed_s(decided, datetime.now(UTC)))
+    metrics.TOLD_SECONDS.labels(kind).observe(_elapsed_s(decided, datetime.now(UTC)))
 
 
 def _elapsed_s(earlier: datetime, later: datetime) -> float:

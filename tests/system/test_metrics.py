@@ -125,7 +125,8 @@ def test_processes_count_what_they_do(counting_world: World) -> None:
     told = {"transaction_type": "valuation", "outcome": "Completed", "code": ""}
     assert delivery("brh_outcomes_total", **told) == delivery("brh_outcomes_total") == 1
     assert delivery("brh_transaction_decided_seconds_count", transaction_type="valuation") == 1
-    assert delivery("brh_transaction_told_seconds_count") == 1
+    assert delivery("brh_transaction_told_seconds_count", transaction_type="valuation") == 1
+    assert delivery("brh_transaction_commit_seconds_count", transaction_type="valuation") == 1
     assert delivery("brh_delivery_attempt_seconds_count", result="Delivered") == 1
     assert delivery("brh_storage_requests_total", operation="put-block-list", status="201") == 2
     assert delivery("brh_notice_seconds_count") >= 1
