@@ -35,10 +35,19 @@ class CountedTransport(AioHttpTransport):  # type: ignore[misc]  # azure.core hi
         try:
             answer = await super().send(request, **options)
             status = str(answer.status_code)
-            return answer
         finally:
             STORAGE_REQUESTS.labels(operation, status).inc()
+        if not _turned_away(answer.status_code):
             STORAGE_SECONDS.labels(operation).observe(time.perf_counter() - began_s)
+        return answer
+
+
+def _turned_away(status: int) -> bool:
+    """Said at once, or at a limit of the service's: how long the work takes cannot be told from it.
+
+    A conflict, or that there is nothing, is what was asked, and counts.
+    """
+    return status == 429 or status >= 500
 
 
 def operation_of(method: str, url: str) -> str:

@@ -33,7 +33,7 @@ STORAGE_REQUESTS = counter(
 )
 STORAGE_SECONDS = histogram(
     "brh_storage_request_seconds",
-    "From a request to the headers of its answer.",
+    "From a request to the headers of its answer; of those that were answered, and not with 429 or 5xx.",
     Kind.BRIDGE,
     Kind.DELIVERY,
     labels=("operation",),
