@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.registries import CATALOGUE, OTHER, REGISTRIES, Bounded, Kind, counter, gauge, histogram, timed
+from bridge.registries import CATALOGUE, OTHER, REGISTRIES, Bounded, Kind, begin, counter, gauge, histogram, timed
 
-__all__ = ["CATALOGUE", "OTHER", "REGISTRIES", "Kind", "timed"]
+__all__ = ["CATALOGUE", "OTHER", "REGISTRIES", "Kind", "begin", "timed"]
 
 TYPES_MAX: Final = 100
 """Transaction types that are told apart unless `BRH_METRICS_TYPES_MAX` says otherwise."""
@@ -132,10 +132,7 @@ EVENT_SECONDS = histogram(
     "brh_event_seconds", "What taking one record takes, until its rows are written.", Kind.TRACKER
 )
 GAPS = counter(
-    "brh_gaps",
-    "Times that something was noticed to be missing.",
-    Kind.TRACKER,
-    labels=("transaction_type",),
+    "brh_gaps", "Times that something was noticed to be missing.", Kind.TRACKER, labels=("transaction_type",)
 )
 DUPLICATES = counter(
     "brh_messages_duplicate",

@@ -20,6 +20,7 @@ from bridge.settings import SettingsError, load
 from streams import api
 from streams.archive import LOOKS_IN_FLIGHT, Archive
 from streams.assemble import Assembler
+from streams.counted import begin_type
 from streams.hardened import HardenedApp, drop_ghosts
 from streams.measured import TrackerLook, serve_metrics
 from streams.parking import Origin, park
@@ -102,6 +103,8 @@ def owned_partitions() -> Set[int]:
     return {tp.partition for tp in app.consumer.assignment() if tp.topic == topics.events}
 
 
+for _name in ("default", *policies.types):
+    begin_type(_name)
 assembler = Assembler(receipts, transactions, _TopicsOutbox(), owned_partitions, settings, policies)
 
 

@@ -14,6 +14,7 @@ from prometheus_client import Counter as CounterMetric
 from bridge import metrics
 from bridge.exposition import Exposition
 from streams.answers import Handler
+from streams.counted import begin_type
 from streams.hardened import lags, standing
 from streams.partition import Partition
 from streams.summary import merged
@@ -97,6 +98,7 @@ def _look_at_transactions(partitions: Iterable[Partition], now: datetime) -> Non
             oldest[kind] = min(transaction.created, oldest.get(kind, transaction.created))
     # Also those of which none is open any more, so that a graph falls to 0.
     for kind in metrics.transaction_type.values | oldest.keys():
+        begin_type(kind)
         for state in _OPEN:
             metrics.OPEN.labels(kind, state.value).set(counts[kind, state])
     for kind, created in oldest.items():
