@@ -95,7 +95,6 @@ class _TopicsOutbox:
     def park(self, record: Record, reason: str) -> None:
         park(parked_topic, Origin(topics.events, record.partition, record.offset), record.key, record.value, reason)
         crash_point("tracker.record-parked")
-        metrics.PARKED.inc()
 
 
 def owned_partitions() -> Set[int]:

@@ -66,6 +66,7 @@ class Courier:
         self._settings = settings
         self._in_hand: set[str] = set()
         metrics.begin(metrics.REFUSED, REFUSALS)
+        begin_type("default")  # of those whose header never came, which nothing is announced of
 
     async def carry_out(self, effect: Effect) -> Delivered | Told | DeliveryRefused | None:
         """What came of the effect; every failure that may pass is a refusal, and the tracker asks again.

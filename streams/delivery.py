@@ -86,7 +86,6 @@ async def _carry_out(courier: Courier, message: Any) -> None:
         origin = Origin(message.topic, message.partition, message.offset)
         await park(parked_topic, origin, message.key, message.value, str(error))
         crash_point("delivery.record-parked")
-        metrics.PARKED.inc()
         return
     crash_point("delivery.effect-read")
     with carried_out(effect, message):
