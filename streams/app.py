@@ -183,5 +183,5 @@ def _container() -> Callable[[], AbstractAsyncContextManager[Blobs]] | None:
 
 trace_with(app, settings, "brh-tracker", settings.worker_id)
 look = TrackerLook(app, topics.events, owned_partitions, assembler.partition)
-serve_metrics(app, metrics.Kind.TRACKER, look)
+serve_metrics(app, look)
 api.mount(app, transactions, topics, assembler, publish_command, settings, Archive(_container()))

@@ -13,38 +13,20 @@ from prometheus_client import Counter as CounterMetric
 
 from bridge import metrics
 from bridge.exposition import Exposition
-from streams.answers import Handler
 from streams.counted import begin_type
 from streams.hardened import lags, standing
 from streams.partition import Partition
 from streams.summary import merged
 from tables.transaction import FINAL, State
 
-_METRICS: Final = "/metrics"
 _OF_TRANSACTIONS: Final = (metrics.TRANSACTIONS, metrics.OPEN, metrics.OLDEST_SECONDS, metrics.SENDING_SECONDS)
 _OPEN: Final = tuple(state for state in State if state not in FINAL)
 
 
-def serve_metrics(app: faust.App, kind: metrics.Kind, look: Callable[[], None]) -> None:
-    """`GET /metrics` from the app's web server; `look` sets what is asked for when somebody looks."""
-    _server(app).router.add_get(_METRICS, Exposition(kind, look).get)
-
-
-def serve_nothing_else(app: faust.App) -> None:
-    """Answer 404 to everything but `/metrics`: Faust's own pages tell of its topics and workers to whoever asks."""
-    _server(app).middlewares.append(_only_metrics)
-
-
-@web.middleware
-async def _only_metrics(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path != _METRICS:
-        raise web.HTTPNotFound
-    return await handler(request)
-
-
-def _server(app: faust.App) -> web.Application:
+def serve_metrics(app: faust.App, look: Callable[[], None]) -> None:
+    """`GET /metrics` from a tracker's web server; `look` sets what is asked for when somebody looks."""
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
-    return server
+    server.router.add_get("/metrics", Exposition(metrics.Kind.TRACKER, look).get)
 
 
 class TrackerLook:

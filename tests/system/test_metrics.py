@@ -162,11 +162,22 @@ def test_a_bridge_says_when_it_is_ready(world: World) -> None:
             assert answer.status == 200
 
 
-def test_a_delivery_shows_its_metrics_and_nothing_else(world: World) -> None:
+def test_a_delivery_says_when_it_is_ready_and_how_it_is_and_nothing_else(world: World) -> None:
     base = f"http://{world.env['BRH_DELIVERY_BIND']}"
-    with urllib.request.urlopen(f"{base}/metrics", timeout=10) as answer:
-        assert answer.status == 200
-    for path in ("/", "/router", "/router/brh", "/table", "/livez", "/metrics/x"):
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"{base}/readyz", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except HTTPError as refused:
+            refused.close()
+            return False
+
+    until(ready, 30, "it is ready")
+    for path in ("livez", "version", "metrics"):
+        with urllib.request.urlopen(f"{base}/{path}", timeout=10) as answer:
+            assert answer.status == 200
+    for path in ("/", "/router", "/router/brh", "/table", "/livez/x", "/metrics/x"):
         with pytest.raises(HTTPError) as refused:
             urllib.request.urlopen(base + path, timeout=10)
         with refused.value as answer:
