@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from bridge.answer_headers import add_headers
 from bridge.binds import host_and_port
 from bridge.exposition import Exposition
 from bridge.settings import SettingsError
@@ -48,6 +49,7 @@ class Health:
         self._bind = bind
         app = web.Application()
         app.add_routes(health_routes(unready, exposition))
+        app.on_response_prepare.append(add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
 
     async def __aenter__(self) -> Self:

@@ -9,6 +9,7 @@ from typing import Final
 import faust
 from aiohttp import web
 
+from bridge.answer_headers import add_headers
 from bridge.exposition import Exposition
 from bridge.health import health_routes
 from bridge.metrics import Kind
@@ -40,6 +41,7 @@ class DeliveryHealth:
             return await handler(request)
 
         server.middlewares.append(nothing_else)
+        server.on_response_prepare.append(add_headers)
 
     @contextmanager
     def taking(self) -> Iterator[None]:

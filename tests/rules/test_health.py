@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from test_measured import App
 
 from bridge.exposition import Exposition
-from bridge.health import health_routes
+from bridge.health import Health
 from bridge.metrics import Kind
 from streams.health import DeliveryHealth
+from tests.support.world import free_port
 
 PATHS = ["/livez", "/readyz", "/version", "/metrics"]
 Client = TestClient[web.Request, web.Application]
@@ -47,7 +48,12 @@ async def delivery() -> AsyncIterator[Delivery]:
         yield Delivery(app, health, client, looks)
 
 
-async def answer(client: Client, path: str) -> tuple[int, dict[str, Any]]:
+class Bridge(NamedTuple):
+    client: ClientSession
+    reasons: list[str]
+
+
+async def answer(client: Client | ClientSession, path: str) -> tuple[int, dict[str, Any]]:
     async with client.get(path) as response:
         return response.status, await response.json(content_type=None)
 
@@ -98,12 +104,32 @@ async def test_a_delivery_tells_its_metrics_and_nothing_of_faust(delivery: Deliv
             assert response.status == 404
 
 
-async def test_a_bridge_says_why_it_is_not_ready() -> None:
-    reasons = ["lanes are closed: brh.headers", ""]
-    server = web.Application()
-    server.add_routes(health_routes(lambda: reasons.pop(0), Exposition(Kind.BRIDGE)))
-    async with TestClient(TestServer(server)) as client:
-        status, problem = await answer(client, "/readyz")
-        assert (status, problem["detail"]) == (503, "lanes are closed: brh.headers")
-        assert await answer(client, "/readyz") == (200, {"status": "ready"})
-        assert [(await answer(client, path))[0] for path in ("/livez", "/version")] == [200, 200]
+@pytest_asyncio.fixture
+async def bridge() -> AsyncIterator[Bridge]:
+    """A bridge's server; not ready."""
+    reasons, bind = ["lanes are closed: brh.headers"], f"127.0.0.1:{free_port()}"
+    async with (
+        Health(bind, lambda: "".join(reasons), Exposition(Kind.BRIDGE)),
+        ClientSession(f"http://{bind}") as client,
+    ):
+        yield Bridge(client, reasons)
+
+
+async def test_a_bridge_says_why_it_is_not_ready(bridge: Bridge) -> None:
+    status, problem = await answer(bridge.client, "/readyz")
+    assert (status, problem["detail"]) == (503, "lanes are closed: brh.headers")
+    bridge.reasons.clear()
+    assert await answer(bridge.client, "/readyz") == (200, {"status": "ready"})
+    assert [(await answer(bridge.client, path))[0] for path in ("/livez", "/version")] == [200, 200]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/nothing", "/"])
+async def test_every_answer_keeps_browsers_on_the_safe_side(bridge: Bridge, delivery: Delivery, path: str) -> None:
+    for client in (bridge.client, delivery.client):
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            async with client.request(method, path) as response:
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert response.headers["Cache-Control"] == "no-store"
+                assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; frame-ancestors")
+                assert "Server" not in response.headers
+                assert not [name for name in response.headers if name.lower().startswith("access-control-")]
