@@ -24,4 +24,9 @@ ENV PATH=/opt/brh/bin:$PATH \
     BRH_DATA_DIR=/var/lib/brh
 USER 10001
 WORKDIR /var/lib/brh
+# Last, because a new revision builds anew what comes behind it: --build-arg REVISION=$(git rev-parse HEAD)
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 CMD ["brh", "--help"]

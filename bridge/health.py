@@ -1,4 +1,4 @@
-"""What a bridge tells whoever watches over it: `/livez`, `/readyz`, `/version` and `/metrics`."""
+"""What a process tells whoever watches over it: `/livez`, `/readyz`, `/version` and `/metrics`; a bridge's server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from bridge.answer_headers import add_headers
 from bridge.binds import host_and_port
 from bridge.exposition import Exposition
 from bridge.settings import SettingsError
@@ -17,22 +18,38 @@ SHUTDOWN_S: Final = 1.0
 """How long open connections may take to end; nobody waits for an answer of ours for longer."""
 
 
+def health_routes(unready: Callable[[], str], exposition: Exposition) -> list[web.RouteDef]:
+    """For an HTTP server; `unready` says what keeps the process from its work, empty when nothing does."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        if not (why := unready()):
+            return web.json_response({"status": "ready"})
+        problem = {"title": "Not ready", "status": 503, "code": "not-ready", "detail": why}
+        return web.json_response(problem, status=503, content_type="application/problem+json")
+
+    async def of_release(_: web.Request) -> web.Response:
+        return web.json_response({"version": version("big-result-handler")})
+
+    return [
+        web.get("/livez", livez),
+        web.get("/readyz", readyz),
+        web.get("/version", of_release),
+        web.get("/metrics", exposition.get),
+    ]
+
+
 class Health:
-    """An HTTP server; an async context manager that owns it."""
+    """A bridge's HTTP server; an async context manager that owns it."""
 
     def __init__(self, bind: str, unready: Callable[[], str], exposition: Exposition) -> None:
         """`unready` says what keeps the bridge from consuming; empty when nothing does."""
         self._bind = bind
-        self._unready = unready
         app = web.Application()
-        app.add_routes(
-            [
-                web.get("/livez", self._livez),
-                web.get("/readyz", self._readyz),
-                web.get("/version", self._version),
-                web.get("/metrics", exposition.get),
-            ]
-        )
+        app.add_routes(health_routes(unready, exposition))
+        app.on_response_prepare.append(add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
 
     async def __aenter__(self) -> Self:
@@ -49,15 +66,3 @@ class Health:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
-
-    async def _livez(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "alive"})
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        if not (why := self._unready()):
-            return web.json_response({"status": "ready"})
-        problem = {"title": "Not ready", "status": 503, "code": "not-ready", "detail": why}
-        return web.json_response(problem, status=503, content_type="application/problem+json")
-
-    async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response({"version": version("big-result-handler")})

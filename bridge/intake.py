@@ -12,7 +12,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from bridge import metrics
-from bridge.contract.inbound import Rejected
+from bridge.contract.inbound import Rejected, RejectionCode
 from bridge.crash_points import crash_point
 from bridge.frames import Body
 from bridge.hold import HeldTooLong, Hold
@@ -36,6 +36,7 @@ class Intake(ABC):
         self._memory = memory
         self._crash = crash
         self._tasks: set[asyncio.Task[None]] = set()
+        metrics.begin(metrics.REJECTED, RejectionCode)
 
     @abstractmethod
     def accept(self, queue: str, incoming: Incoming) -> Body:

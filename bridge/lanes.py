@@ -54,6 +54,7 @@ class Lanes:
         self._storage = storage
         self._crash = crash
         self._gave_back = gave_back
+        metrics.begin(metrics.LANES_CLOSED, [queue])
         self._may_open = asyncio.Event()
         self._may_open.set()
         self._given_up = 0

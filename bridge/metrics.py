@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.registries import CATALOGUE, OTHER, REGISTRIES, Bounded, Kind, counter, gauge, histogram, timed
+from bridge.registries import CATALOGUE, OTHER, REGISTRIES, Bounded, Kind, begin, counter, gauge, histogram, timed
 
-__all__ = ["CATALOGUE", "OTHER", "REGISTRIES", "Kind", "timed"]
+__all__ = ["CATALOGUE", "OTHER", "REGISTRIES", "Kind", "begin", "timed"]
 
 TYPES_MAX: Final = 100
 """Transaction types that are told apart unless `BRH_METRICS_TYPES_MAX` says otherwise."""
 
 _AGES: Final = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 6 * 3_600.0, 86_400.0, 6 * 86_400.0)
+_BY_TYPE: Final = ("transaction_type",)
 _RUNS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 transaction_type: Final = Bounded(TYPES_MAX)
@@ -33,7 +34,7 @@ STORAGE_REQUESTS = counter(
 )
 STORAGE_SECONDS = histogram(
     "brh_storage_request_seconds",
-    "From a request to the headers of its answer.",
+    "From a request to the headers of its answer; of those that were answered, and not with 429 or 5xx.",
     Kind.BRIDGE,
     Kind.DELIVERY,
     labels=("operation",),
@@ -96,7 +97,7 @@ UNSETTLED_SECONDS = gauge(
     labels=("queue",),
 )
 QUEUE_MESSAGES = gauge(
-    "brh_queue_messages", "Messages that wait in a queue, as the broker said last.", Kind.BRIDGE, labels=("queue",)
+    "brh_queue_messages", "Messages that wait, as the broker said last.", Kind.BRIDGE, labels=("queue",)
 )
 MEMORY_BYTES = gauge("brh_memory_held_bytes", "Granted for bodies.", Kind.BRIDGE)
 MEMORY_LIMIT_BYTES = gauge("brh_memory_limit_bytes", "That may be granted: BRH_MEMORY_MB.", Kind.BRIDGE)
@@ -125,29 +126,30 @@ OLDEST_SECONDS = gauge(
     "brh_transactions_oldest_seconds",
     "Age of the oldest open one of a type; absent without any, and like those.",
     Kind.TRACKER,
-    labels=("transaction_type",),
+    labels=_BY_TYPE,
+)
+SENDING_SECONDS = gauge(
+    "brh_transactions_sending_seconds",
+    "How long the oldest verdict of a type has waited to be delivered; absent where none does, and like those.",
+    Kind.TRACKER,
+    labels=_BY_TYPE,
 )
 EVENTS = counter("brh_events", "Records of the events topic that were taken.", Kind.TRACKER, labels=("kind",))
 EVENT_SECONDS = histogram(
     "brh_event_seconds", "What taking one record takes, until its rows are written.", Kind.TRACKER
 )
-GAPS = counter(
-    "brh_gaps",
-    "Times that something was noticed to be missing.",
-    Kind.TRACKER,
-    labels=("transaction_type",),
-)
+GAPS = counter("brh_gaps", "Times that something was noticed to be missing.", Kind.TRACKER, labels=_BY_TYPE)
 DUPLICATES = counter(
     "brh_messages_duplicate",
     "Messages that repeat what is known of an open transaction.",
     Kind.TRACKER,
-    labels=("transaction_type",),
+    labels=_BY_TYPE,
 )
 CONFLICTS = counter(
     "brh_transactions_conflicting",
     "Transactions whose messages have come to contradict each other.",
     Kind.TRACKER,
-    labels=("transaction_type",),
+    labels=_BY_TYPE,
 )
 CONFLICTING_FACTS = counter(
     "brh_conflicts",
@@ -156,10 +158,7 @@ CONFLICTING_FACTS = counter(
     labels=("transaction_type", "code"),
 )
 LATE = counter(
-    "brh_messages_late",
-    "Messages for closed transactions: they change nothing.",
-    Kind.TRACKER,
-    labels=("transaction_type",),
+    "brh_messages_late", "Messages for closed transactions: they change nothing.", Kind.TRACKER, labels=_BY_TYPE
 )
 PARKED = counter("brh_records_parked", "Records that could not be read.", Kind.TRACKER, Kind.DELIVERY)
 EFFECTS = counter("brh_effects", "Effects that were asked for, repetitions included.", Kind.TRACKER, labels=("kind",))
@@ -231,7 +230,7 @@ ORPHANS = counter(
     "brh_orphans_told",
     "Transactions of which payloads came that are in no result, and were told to `brh.orphans`.",
     Kind.DELIVERY,
-    labels=("transaction_type",),
+    labels=_BY_TYPE,
 )
 RACES_LOST = counter(
     "brh_outcome_races_lost", "Outcomes that somebody else had written in the meantime.", Kind.DELIVERY
@@ -246,10 +245,18 @@ DECIDED_SECONDS = histogram(
     "From the first message of a transaction to its outcome; at least 0, whatever the clocks of two machines say.",
     Kind.DELIVERY,
     buckets=_AGES,
-    labels=("transaction_type",),
+    labels=_BY_TYPE,
 )
 TOLD_SECONDS = histogram(
     "brh_transaction_told_seconds",
     "From an outcome to its notification; at least 0, whatever the clocks of two machines say.",
     Kind.DELIVERY,
+    labels=_BY_TYPE,
+)
+COMMIT_SECONDS = histogram(
+    "brh_transaction_commit_seconds",
+    "What committing all parts of a transaction takes in one attempt, those included that are found committed; "
+    "of attempts that got through.",
+    Kind.DELIVERY,
+    labels=_BY_TYPE,
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import product
 from typing import Final, NamedTuple, TypeVar
 
 from prometheus_client import (
@@ -75,6 +76,16 @@ def histogram(
 ) -> Histogram:
     """One that these kinds of processes have."""
     return _for(kinds, Histogram(name, meaning, labels, registry=None, buckets=buckets), labels)
+
+
+def begin(metric: MetricWrapperBase, *values: Iterable[str]) -> None:
+    """Let series of this metric begin at 0 now: for each of its labels the values that are known.
+
+    A series that begins with its first event stands at 1 when it is seen for the first time, and Prometheus, which
+    looks at differences, takes nothing for that: the event is missed, and the alert on it, too.
+    """
+    for labels in product(*values):
+        metric.labels(*labels)
 
 
 @contextmanager

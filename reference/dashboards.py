@@ -48,6 +48,12 @@ OVERVIEW: Final = [
         {"{{transaction_type}}": "max by (transaction_type) (brh_transactions_oldest_seconds)"},
         "s",
     ),
+    Panel(
+        "Oldest verdict that waits",
+        {"{{transaction_type}}": "max by (transaction_type) (brh_transactions_sending_seconds)"},
+        "s",
+        "In SendingCompletion; the limit `completing` is 15 min by default.",
+    ),
     Panel("Outcomes", {"{{outcome}} {{code}}": _rate("brh_outcomes_total", "outcome, code")}, "ops"),
     Panel("From an outcome to its notification", _slow("brh_transaction_told_seconds"), "s"),
     Panel("Bytes taken in", {"{{size_class}}": _rate("brh_intake_payload_bytes_total", "size_class")}, "Bps"),
@@ -175,6 +181,7 @@ DELIVERY: Final = [
         },
         "ops",
     ),
+    Panel("Committing all parts", _slow("brh_transaction_commit_seconds"), "s"),
     Panel("From an outcome to its notification", _slow("brh_transaction_told_seconds"), "s"),
     Panel("RabbitMQ: until confirmed", _slow("brh_notice_seconds", '{job="brh-delivery"}'), "s"),
     Panel("Records not read", {"{{partition}}": 'sum by (partition) (brh_partition_lag{job="brh-delivery"})'}),
@@ -199,9 +206,18 @@ DELIVERY: Final = [
 
 TRANSACTION_TYPE: Final = [
     Panel("Open", {"{{state}}": f"sum by (state) (brh_transactions_open{_OF_TYPE})"}),
-    Panel("Oldest open one", {"age": f"max(brh_transactions_oldest_seconds{_OF_TYPE})"}, "s"),
+    Panel(
+        "Oldest open one, oldest verdict that waits",
+        {
+            "open": f"max(brh_transactions_oldest_seconds{_OF_TYPE})",
+            "with a verdict": f"max(brh_transactions_sending_seconds{_OF_TYPE})",
+        },
+        "s",
+    ),
     Panel("Outcomes", {"{{outcome}} {{code}}": _rate("brh_outcomes_total", "outcome, code", _OF_TYPE)}, "ops"),
     Panel("From the first message to the outcome", _slow("brh_transaction_decided_seconds", _OF_TYPE), "s"),
+    Panel("Committing all parts", _slow("brh_transaction_commit_seconds", _OF_TYPE), "s"),
+    Panel("From the outcome to its notification", _slow("brh_transaction_told_seconds", _OF_TYPE), "s"),
     Panel("Gaps noticed", {"gaps": f"sum(increase(brh_gaps_total{_OF_TYPE}[1h]))"}),
     Panel(
         "Duplicate and late messages",

@@ -25,6 +25,7 @@ from uuid import uuid4
 import faust
 from aiohttp import web
 
+from bridge.answer_headers import add_headers
 from bridge.contract.events import Command
 from bridge.envelope import trace_of
 from streams import commands, queries
@@ -34,7 +35,7 @@ from streams.api_settings import ApiSettings
 from streams.archive import Archive
 from streams.bodies import body_of
 from streams.event_streams import EventStreams
-from streams.guards import Guards, add_headers
+from streams.guards import Guards
 from streams.openapi import openapi
 from streams.ordinal_counts import Counts, Span, counts_of
 from streams.own import INTERNAL, Knowing, Own, id_of

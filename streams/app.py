@@ -22,6 +22,7 @@ from bridge.surroundings import look_around
 from streams import api
 from streams.archive import LOOKS_IN_FLIGHT, Archive
 from streams.assemble import Assembler
+from streams.counted import begin_type
 from streams.hardened import HardenedApp, drop_ghosts
 from streams.measured import TrackerLook, serve_metrics
 from streams.parking import Origin, park
@@ -98,7 +99,6 @@ class _TopicsOutbox:
     def park(self, record: Record, reason: str) -> None:
         park(parked_topic, Origin(topics.events, record.partition, record.offset), record.key, record.value, reason)
         crash_point("tracker.record-parked")
-        metrics.PARKED.inc()
 
 
 def owned_partitions() -> Set[int]:
@@ -106,6 +106,8 @@ def owned_partitions() -> Set[int]:
     return {tp.partition for tp in app.consumer.assignment() if tp.topic == topics.events}
 
 
+for _name in ("default", *policies.types):
+    begin_type(_name)
 assembler = Assembler(receipts, transactions, _TopicsOutbox(), owned_partitions, settings, policies)
 
 
@@ -185,5 +187,5 @@ def _container() -> Callable[[], AbstractAsyncContextManager[Blobs]] | None:
 
 trace_with(app, settings, "brh-tracker", settings.worker_id)
 look = TrackerLook(app, topics.events, owned_partitions, assembler.partition)
-serve_metrics(app, metrics.Kind.TRACKER, look)
+serve_metrics(app, look)
 api.mount(app, transactions, topics, assembler, publish_command, settings, Archive(_container()))

@@ -1,18 +1,40 @@
-"""What a tracker counts of transactions, by their type."""
+"""What is counted of transactions, by their type."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from bridge import metrics
 from bridge.contract.events import TransactionEvent
 from streams.record import message_count
 from tables.transaction import Transaction
 
+_OF_TYPE: Final = (
+    metrics.GAPS,
+    metrics.DUPLICATES,
+    metrics.CONFLICTS,
+    metrics.LATE,
+    metrics.ORPHANS,
+    metrics.TOLD_SECONDS,
+)
+
+
+def begin_type(transaction_type: str) -> None:
+    """Let what is counted of a type begin at 0, as soon as the process hears of it.
+
+    Whoever sends messages chooses types, so not all can be known at the start.
+    """
+    kind = metrics.transaction_type(transaction_type)
+    for each in _OF_TYPE:
+        metrics.begin(each, [kind])
+    metrics.begin(metrics.OUTCOMES, [kind], ["Completed"], [""])
+
 
 def count_news(before: Transaction | None, after: Transaction) -> None:
     """A newer version of an open transaction: what of it is new, and no payload."""
+    if before is None or before.transaction_type != after.transaction_type:
+        begin_type(after.transaction_type)
     duplicates = after.duplicates - (before.duplicates if before else 0)
     losing = _more(before.contradictions if before else {}, after.contradictions)
     conflicting = after.conflict is not None and (before is None or before.conflict is None)

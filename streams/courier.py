@@ -28,6 +28,7 @@ from bridge.tracing import WITHIN, Note, Step
 from bridge.unreadable import Unreadable
 from streams.clean import clean
 from streams.commit import Assembled, Unassembled, assemble
+from streams.counted import begin_type
 from streams.keep_alive import keep_alive
 from streams.orphans import find_orphans, keep_orphans
 from streams.outcome import Decided, delivered, find_outcome, find_told, mark_told, write_outcome
@@ -38,6 +39,19 @@ from tables.effects import Announce, Deliver, Effect, KeepAlive
 RECORD_UNREADABLE: Final = "record-unreadable"
 """Of a transaction's records in storage one was written by a release that this one does not know, or by somebody else.
 It stays as it is, and nothing is decided beside it."""
+
+REFUSALS: Final = (
+    "storage-unavailable",
+    "storage-refused",
+    "notification-unconfirmed",
+    "delivery-timeout",
+    "blocks-missing",
+    "blocks-unclear",
+    "part-differs",
+    "plan-unreadable",
+    RECORD_UNREADABLE,
+)
+"""The codes of all refusals."""
 
 _log = structlog.get_logger()
 _Answer = TypeVar("_Answer", bound=Delivered | Told | None)
@@ -51,6 +65,8 @@ class Courier:
         self._post = post
         self._settings = settings
         self._in_hand: set[str] = set()
+        metrics.begin(metrics.REFUSED, REFUSALS)
+        begin_type("default")  # of those whose header never came, which nothing is announced of
 
     async def carry_out(self, effect: Effect) -> Delivered | Told | DeliveryRefused | None:
         """What came of the effect; every failure that may pass is a refusal, and the tracker asks again.
@@ -119,6 +135,8 @@ class Courier:
             return await self._follow(decided)
 
     async def _done(self, effect: Effect) -> Delivered | Told:
+        if not isinstance(effect, KeepAlive):
+            begin_type(effect.transaction_type)  # of most there is something to announce long before the outcome
         match effect:
             case Deliver():
                 return await self._deliver(effect)
@@ -156,7 +174,8 @@ class Courier:
 
     async def _assembled(self, effect: Deliver) -> Assembled:
         if effect.outcome == "Completed":
-            with tracing.span(Step.ASSEMBLE, WITHIN, {}):
+            took = metrics.COMMIT_SECONDS.labels(metrics.transaction_type(effect.transaction_type))
+            with tracing.span(Step.ASSEMBLE, WITHIN, {}), metrics.timed(took):
                 return await assemble(self._blobs, effect, self._settings.commits_in_flight)
         nothing = tuple(SeriesResult(s.series, s.total_count, 0, s.content_type, ()) for s in effect.series)
         return Assembled(nothing, partial=False)
@@ -199,7 +218,7 @@ def _count(outcome: Outcome) -> None:
     decided = from_rfc3339(outcome.timestamps.completed)
     created = from_rfc3339(outcome.timestamps.created or outcome.timestamps.completed)
     metrics.DECIDED_SECONDS.labels(kind).observe(_elapsed_s(created, decided))
-    metrics.TOLD_SECONDS.observe(_elapsed_s(decided, datetime.now(UTC)))
+    metrics.TOLD_SECONDS.labels(kind).observe(_elapsed_s(decided, datetime.now(UTC)))
 
 
 def _elapsed_s(earlier: datetime, later: datetime) -> float:

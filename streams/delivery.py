@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from faust.types.tuples import TP
 
-from bridge import metrics, tracing
+from bridge import tracing
 from bridge.azure_blobs import AzureBlobs
 from bridge.contract import events
 from bridge.contract.outbound import CloudEvent
@@ -23,7 +23,8 @@ from bridge.settings import SettingsError, load
 from bridge.surroundings import look_around
 from streams.courier import Courier
 from streams.hardened import EXIT_AGENT, HardenedApp, end_process
-from streams.measured import WorkerLook, serve_metrics, serve_nothing_else
+from streams.health import DeliveryHealth
+from streams.measured import WorkerLook
 from streams.parking import Origin, park
 from streams.post import Post
 from streams.settings import DeliverySettings
@@ -61,8 +62,8 @@ window = Window(
 
 
 trace_with(app, settings, "brh-delivery", settings.worker_id)
-serve_metrics(app, metrics.Kind.DELIVERY, WorkerLook(app, topics.deliveries))
-serve_nothing_else(app)
+health = DeliveryHealth(app)
+health.serve(WorkerLook(app, topics.deliveries))
 
 
 @app.on_partitions_revoked.connect
@@ -76,9 +77,11 @@ async def deliver(stream: Any) -> None:
     name = f"brh delivery {settings.worker_id}".strip()
     async with AzureBlobs(settings) as blobs, Notices(settings.amqp_url, name) as notices:
         courier = Courier(blobs, Post(notices, _publish_outcome, settings.instance), settings)
-        async with Sweeper(blobs, courier, settings, owns=_owns, report=_report, fail=_sweep_failed):
-            async for event in stream.noack().events():
-                await window.put(event.message.partition, partial(_carry_out, courier, event.message), event.ack)
+        sweeper = Sweeper(blobs, courier, settings, owns=_owns, report=_report, fail=_sweep_failed)
+        with health.taking():
+            async with sweeper:
+                async for event in stream.noack().events():
+                    await window.put(event.message.partition, partial(_carry_out, courier, event.message), event.ack)
 
 
 async def _carry_out(courier: Courier, message: Any) -> None:
@@ -89,7 +92,6 @@ async def _carry_out(courier: Courier, message: Any) -> None:
         origin = Origin(message.topic, message.partition, message.offset)
         await park(parked_topic, origin, message.key, message.value, str(error))
         crash_point("delivery.record-parked")
-        metrics.PARKED.inc()
         return
     crash_point("delivery.effect-read")
     with carried_out(effect, message):

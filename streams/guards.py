@@ -24,13 +24,6 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 INTERNAL_PREFIX: Final = "/internal/"
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 _PROBES: Final = frozenset({"/livez", "/readyz"})
 
 GRANTED: Final = web.RequestKey("granted", Granted)
@@ -97,10 +90,3 @@ class Guards:
             return True
         # Behind a proxy we have another name. One that only points at us is of no use without a token.
         return self._access.guarded and is_same(origin, request.host, request.headers.get("Sec-Fetch-Site"))
-
-
-async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Of every answer, whoever gives it: a browser must not take data for a page, keep it, or show it in a frame."""
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.popall("Server", None)  # it names versions

@@ -13,36 +13,20 @@ from prometheus_client import Counter as CounterMetric
 
 from bridge import metrics
 from bridge.exposition import Exposition
-from streams.answers import Handler
+from streams.counted import begin_type
 from streams.hardened import lags, standing
 from streams.partition import Partition
 from streams.summary import merged
 from tables.transaction import FINAL, State
 
-_METRICS: Final = "/metrics"
+_OF_TRANSACTIONS: Final = (metrics.TRANSACTIONS, metrics.OPEN, metrics.OLDEST_SECONDS, metrics.SENDING_SECONDS)
 _OPEN: Final = tuple(state for state in State if state not in FINAL)
 
 
-def serve_metrics(app: faust.App, kind: metrics.Kind, look: Callable[[], None]) -> None:
-    """`GET /metrics` from the app's web server; `look` sets what is asked for when somebody looks."""
-    _server(app).router.add_get(_METRICS, Exposition(kind, look).get)
-
-
-def serve_nothing_else(app: faust.App) -> None:
-    """Answer 404 to everything but `/metrics`: Faust's own pages tell of its topics and workers to whoever asks."""
-    _server(app).middlewares.append(_only_metrics)
-
-
-@web.middleware
-async def _only_metrics(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path != _METRICS:
-        raise web.HTTPNotFound
-    return await handler(request)
-
-
-def _server(app: faust.App) -> web.Application:
+def serve_metrics(app: faust.App, look: Callable[[], None]) -> None:
+    """`GET /metrics` from a tracker's web server; `look` sets what is asked for when somebody looks."""
     server: web.Application = app.web.web_app  # type: ignore[attr-defined]  # the aiohttp driver's
-    return server
+    server.router.add_get("/metrics", Exposition(metrics.Kind.TRACKER, look).get)
 
 
 class TrackerLook:
@@ -66,7 +50,7 @@ class TrackerLook:
         now = datetime.now(UTC)
         numbers = set(self._owned())
         held = {number: found for number in numbers if (found := self._partition(number)) is not None}
-        for each in (metrics.TRANSACTIONS, metrics.OPEN, metrics.OLDEST_SECONDS, metrics.WATERMARK_SECONDS):
+        for each in (*_OF_TRANSACTIONS, metrics.WATERMARK_SECONDS):
             each.clear()
         # After a takeover nobody knows what there is until the tables are recovered and a record was taken. Told as 0,
         # it would look as if the transactions had gone.
@@ -90,17 +74,23 @@ def _look_at_transactions(partitions: Iterable[Partition], now: datetime) -> Non
         metrics.TRANSACTIONS.labels(state.value).set(tally.states.get(state.value, 0))
     counts: Counter[tuple[str, State]] = Counter()
     oldest: dict[str, datetime] = {}
+    decided: dict[str, datetime] = {}
     for partition in partitions:
         for transaction in partition.transactions.values():
             kind = metrics.transaction_type(transaction.transaction_type)
             counts[kind, transaction.state] += 1
             oldest[kind] = min(transaction.created, oldest.get(kind, transaction.created))
+            if transaction.verdict is not None:
+                since = transaction.decided or transaction.updated
+                decided[kind] = min(since, decided.get(kind, since))
     # Also those of which none is open any more, so that a graph falls to 0.
     for kind in metrics.transaction_type.values | oldest.keys():
+        begin_type(kind)
         for state in _OPEN:
             metrics.OPEN.labels(kind, state.value).set(counts[kind, state])
-    for kind, created in oldest.items():
-        metrics.OLDEST_SECONDS.labels(kind).set(max(0.0, (now - created).total_seconds()))
+    for gauge, moments in ((metrics.OLDEST_SECONDS, oldest), (metrics.SENDING_SECONDS, decided)):
+        for kind, since in moments.items():
+            gauge.labels(kind).set(max(0.0, (now - since).total_seconds()))
 
 
 class WorkerLook:

@@ -20,6 +20,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from bridge import metrics
+
 _log = structlog.get_logger()
 
 
@@ -39,4 +41,5 @@ def park(parked_topic: Any, origin: Origin, key: bytes | None, value: bytes | No
     _log.error("record parked", **msgspec.structs.asdict(origin), reason=reason)
     headers = {name: str(field).encode() for name, field in msgspec.structs.asdict(origin).items()}
     headers["reason"] = reason.encode()
+    metrics.PARKED.inc()
     return parked_topic.send_soon(key=key, value=value, headers=headers, partition=0)

@@ -113,8 +113,8 @@ class DeliverySettings(WorkerSettings, AmqpSettings, BlobSettings):
     """The delivery process."""
 
     delivery_bind: Bind = "127.0.0.1:6067"
-    """Where the delivery tells how it is: /metrics, and nothing else. It may be any address, such as 0.0.0.0:6067 for a
-    Prometheus on another machine: see BRH_BRIDGE_BIND."""
+    """Where the delivery tells how it is: /livez, /readyz, /version, /metrics, and nothing else. It may be any address,
+    such as 0.0.0.0:6067 for a Prometheus on another machine: see BRH_BRIDGE_BIND."""
     deliveries_in_flight: int = Field(16, ge=1, le=256)
     """Transactions that are delivered at once; a slow one occupies one of them."""
     delivery_attempt_s: Annotated[float, AfterValidator(_attempt)] = Field(300, ge=5, le=3_600, validate_default=True)

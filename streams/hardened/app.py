@@ -14,8 +14,7 @@ from faust.types.agents import AgentT
 from faust.types.transports import ConsumerT, ProducerT
 from faust.types.tuples import TP
 
-from bridge import metrics
-from streams.hardened.ends import EXIT_AGENT, EXIT_SURROUNDINGS, end_process, remember_ends
+from streams.hardened.ends import EXIT_AGENT, EXIT_SURROUNDINGS, count_ends, end_process
 from streams.hardened.fence import Fence
 from streams.hardened.flow import (
     CHANGELOG,
@@ -74,8 +73,7 @@ class HardenedApp(faust.App):
         """Make the folders this worker needs; stock Faust makes only the last one of a path. Begin to watch it."""
         Path(self.conf.datadir).parent.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
-        for code, times in remember_ends(Path(self.conf.datadir) / ENDS_FILE).items():
-            metrics.ENDED.labels(str(code)).inc(times)
+        count_ends(Path(self.conf.datadir) / ENDS_FILE)
         self._fence.watch_clock()
         await self._watchdog.kafka(self._partitions)
         if self._refusal is not None and (why := await self._refusal(self)):

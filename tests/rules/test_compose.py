@@ -54,6 +54,29 @@ def test_what_compose_does_not_take_is_seen() -> None:
         validator_for(SCHEMA)(SCHEMA).validate(wrong)
 
 
+PORTS = {"bridge": 6068, "tracker": 6066, "delivery": 6067}
+
+
+def test_a_container_is_healthy_when_its_process_is_ready() -> None:
+    for name, service in OURS.items():
+        if name != "setup":
+            (url,) = re.findall(r"'(http://[^']+)'", service["healthcheck"]["test"][-1])
+            assert url == f"http://127.0.0.1:{PORTS[name.partition('-')[0]]}/readyz", name
+
+
+def test_an_image_says_which_version_and_revision_it_is_of() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    *_, last = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    # An argument counts in the stage that it is named in, and from there on.
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", last.rpartition("LABEL")[0], re.MULTILINE))
+    assert arguments == {"VERSION": version[1], "REVISION": "unknown"}
+    for name in arguments:
+        assert f'org.opencontainers.image.{name.lower()}="${name}"' in last
+    assert all(service["build"]["args"].keys() <= arguments.keys() for service in OURS.values())
+
+
 def test_there_are_two_of_what_takes_over_from_each_other() -> None:
     assert set(OURS) == {"setup", "bridge", "tracker-1", "tracker-2", "delivery-1", "delivery-2"}
 

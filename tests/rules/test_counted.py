@@ -19,7 +19,7 @@ from bridge import hold as hold_module
 from bridge import metrics
 from bridge.blobs import Committed, Exists
 from bridge.checksums import crc64
-from bridge.contract.events import HeaderReceived
+from bridge.contract.events import Delivered, DeliveryRefused, HeaderReceived
 from bridge.contract.inbound import Header, PayloadMessage, SeriesSpec, Trace
 from bridge.contract.outbound import rfc3339
 from bridge.facts import Facts, FactsUnavailable
@@ -29,6 +29,7 @@ from bridge.memory_blobs import MemoryBlobs
 from bridge.notices import Notices, NoticesUnavailable
 from bridge.outlets import Outlets
 from bridge.payloads import LARGE, PayloadIntake
+from bridge.registries import Bounded
 from bridge.settings import BridgeSettings, FactSettings
 from streams.courier import _count
 from streams.outcome import write_outcome
@@ -195,13 +196,41 @@ async def test_an_outcome_that_another_has_written_is_a_lost_race() -> None:
     assert again == first
 
 
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_commit_has_a_duration_when_all_parts_are_committed(lost: bool) -> None:
+    result = Result({"a": [b"a1"], "b": [b"b1"]})
+    blobs = MemoryBlobs()
+    if not lost:
+        await result.stage_all(blobs)
+    effect = result.completed()
+    of_type = {"transaction_type": effect.transaction_type}
+    with counts(metrics.COMMIT_SECONDS, 0 if lost else 1, **of_type), counts(metrics.TOLD_SECONDS, not lost, **of_type):
+        answer = await courier(blobs, Posted()).carry_out(effect)
+    assert isinstance(answer, DeliveryRefused if lost else Delivered)
+
+
+async def test_a_transaction_that_failed_commits_nothing() -> None:
+    blobs, result = await staged()
+    with counts(metrics.COMMIT_SECONDS, 0):
+        await deliver(courier(blobs, Posted()), result.failed())
+
+
+async def test_transaction_types_that_come_late_share_their_durations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "transaction_type", Bounded(0))
+    blobs, result = await staged()
+    of_type = {"transaction_type": metrics.OTHER}
+    with counts(metrics.COMMIT_SECONDS, 1, **of_type), counts(metrics.TOLD_SECONDS, 1, **of_type):
+        await deliver(courier(blobs, Posted()), result.completed())
+
+
 async def test_nothing_takes_less_than_no_time_where_clocks_differ() -> None:
     blobs, result = await staged()
     now = datetime.now(UTC)
     outcome = (await write_outcome(blobs, result.completed(), ())).outcome
     created, completed = rfc3339(now + timedelta(hours=2)), rfc3339(now + timedelta(hours=1))
-    sums = [metrics.DECIDED_SECONDS.labels(outcome.transaction_type)._sum, metrics.TOLD_SECONDS._sum]
+    of_type = {"transaction_type": outcome.transaction_type}
+    sums = [each.labels(**of_type)._sum for each in (metrics.DECIDED_SECONDS, metrics.TOLD_SECONDS)]
     before_s = [each.get() for each in sums]
-    with counts(metrics.DECIDED_SECONDS, 1), counts(metrics.TOLD_SECONDS, 1):
+    with counts(metrics.DECIDED_SECONDS, 1, **of_type), counts(metrics.TOLD_SECONDS, 1, **of_type):
         _count(replace(outcome, timestamps=replace(outcome.timestamps, created=created, completed=completed)))
     assert [each.get() for each in sums] == before_s

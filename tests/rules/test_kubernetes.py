@@ -28,7 +28,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "delivery": DeliverySettings,
 }
 PORTS = {"bridge": 6068, "tracker": 6066, "delivery": 6067}
-PATHS = {"bridge": {"/livez", "/readyz"}, "tracker": {"/livez", "/readyz"}, "delivery": {"/metrics"}}
+PATHS = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 BINDS = {"bridge": "BRH_BRIDGE_BIND", "tracker": "BRH_API_BIND", "delivery": "BRH_DELIVERY_BIND"}
 COMMON = dict(line.split("=", 1) for line in (FOLDER / "settings.env").read_text().splitlines())
 MANIFESTS = [
@@ -139,12 +139,12 @@ def test_a_pod_may_do_nothing_that_it_need_not(role: str, pod: dict[str, Any]) -
 @pods_of_all
 def test_who_looks_whether_it_lives_asks_for_something_that_is_there(role: str, pod: dict[str, Any]) -> None:
     (container,) = pod["containers"]
-    probes = [container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe") if name in container]
+    probes = {name: container[name] for name in PATHS if name in container}
     assert len(probes) == (0 if role == "setup" else 3)
-    for probe in probes:
+    for name, probe in probes.items():
         (port,) = (each["containerPort"] for each in container["ports"] if each["name"] == probe["httpGet"]["port"])
         assert port == PORTS[role]
-        assert probe["httpGet"]["path"] in PATHS[role]
+        assert probe["httpGet"]["path"] == PATHS[name]
     if probes:
         env = {each["name"]: each.get("value") for each in container["env"]}
         assert env[BINDS[role]] == f"0.0.0.0:{PORTS[role]}"

@@ -77,7 +77,32 @@ def test_open_transactions_are_told_by_type_and_state(tracker: Tracker) -> None:
     assert gauged(metrics.TRANSACTIONS)[("AwaitingResults",)] == 1
 
 
-@pytest.mark.parametrize("gauge", [metrics.TRANSACTIONS, metrics.OPEN, metrics.OLDEST_SECONDS], ids=lambda g: g._name)
+def test_how_long_a_verdict_waits_counts_from_the_verdict(tracker: Tracker) -> None:
+    tracker.tell(payload("a", 1, of=1))
+    look(tracker)
+    assert gauged(metrics.SENDING_SECONDS) == {}
+    tracker.passes(seconds=600)
+    tracker.tell(header(a=1, kind="valuation"))
+    look(tracker)
+    open_s, sending_s = gauged(metrics.OLDEST_SECONDS)["valuation",], gauged(metrics.SENDING_SECONDS)["valuation",]
+    assert open_s - sending_s == pytest.approx(600, abs=5)
+    tracker.passes(seconds=1_800)  # it is asked for again and again, and waits all the same
+    look(tracker)
+    assert gauged(metrics.SENDING_SECONDS)["valuation",] == pytest.approx(sending_s, abs=5)
+    tracker.start()
+    tracker.tick()
+    look(tracker)
+    assert gauged(metrics.SENDING_SECONDS)["valuation",] == pytest.approx(sending_s, abs=5)
+    tracker.tell(delivered("Completed"))
+    look(tracker)
+    assert gauged(metrics.SENDING_SECONDS) == {}
+
+
+@pytest.mark.parametrize(
+    "gauge",
+    [metrics.TRANSACTIONS, metrics.OPEN, metrics.OLDEST_SECONDS, metrics.SENDING_SECONDS],
+    ids=lambda gauge: gauge._name,
+)
 def test_what_a_tracker_does_not_know_after_a_takeover_is_absent(tracker: Tracker, gauge: Any) -> None:
     sending(tracker)
     look(tracker)
