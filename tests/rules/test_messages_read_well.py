@@ -88,8 +88,11 @@ def alone(text: Text) -> Hole | None:
 
 def without_code(message: Message) -> Iterator[str]:
     if message.maker in CHECKS:
-        names = [shown(text) for text in message.said["thing"]]
-        yield from (f"{name} is no name of a check" for name in names if not re.fullmatch(r"[a-z]+\.[a-z-]+", name))
+        for text in message.said["thing"]:
+            name = "".join(each if isinstance(each, str) else "system" for each in text)
+            # One that is no text of its own place is a name from a list of names.
+            if alone(text) is None and not re.fullmatch(r"[a-z]+\.[a-z-]+", name):
+                yield f"{name} is no name of a check"
         return
     if "code" not in message.said and message.maker != "_UnfitError":
         yield "no code"
