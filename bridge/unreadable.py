@@ -68,13 +68,15 @@ def read(decoder: msgspec.json.Decoder[_Value], body: bytes, types: Collection[s
 def convert(plain: Mapping[str, Any], kind: Any, types: Collection[str] = ()) -> Any:
     """As `read`, of JSON that somebody has decoded already. Raises Unreadable."""
     try:
-        return msgspec.convert(plain, kind)
+        found = msgspec.convert(plain, kind)
+        msgspec.json.encode(found)  # Python's own decoder lets half a surrogate pair pass, which nobody can write again
     except UNREADABLE as error:
         try:
             peek = msgspec.convert(plain, _Peek)
         except UNREADABLE:
             peek = _Peek()
         raise _why(peek, error, types) from error
+    return found
 
 
 def _why(peek: _Peek, error: Exception, types: Collection[str]) -> Unreadable:
