@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from bridge.metrics import REGISTRIES, Kind
+from bridge.metrics import REGISTRIES, TASKS, Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,4 +29,5 @@ class Exposition:
 
     async def get(self, _: web.Request) -> web.Response:
         """The handler."""
+        TASKS.set(len(asyncio.all_tasks()))
         return web.Response(body=self.text(), headers={"Content-Type": CONTENT_TYPE})

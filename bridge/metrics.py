@@ -260,3 +260,7 @@ COMMIT_SECONDS = histogram(
     Kind.DELIVERY,
     labels=_BY_TYPE,
 )
+
+# Every process
+
+TASKS = gauge("brh_tasks", "Tasks of the event loop that are not done.", *Kind)

@@ -63,6 +63,7 @@ OVERVIEW: Final = [
     Panel("Systems that fail", {"{{system}}": "max by (system) (brh_system_sick)"}, meaning="1: deliveries are held."),
     Panel("Requests to storage", {"{{status}}": _rate("brh_storage_requests_total", "status")}, "reqps"),
     Panel("Memory", {"{{job}} {{instance}}": 'process_resident_memory_bytes{job=~"brh-.+"}'}, "bytes"),
+    Panel("Tasks", {"{{job}} {{instance}}": "brh_tasks"}, meaning="What only grows is a leak."),
     Panel(
         "Workers that ended themselves",
         {"{{instance}} {{code}}": "sum by (instance, code) (increase(brh_worker_ended_total[1h]))"},

@@ -1,4 +1,4 @@
-"""What processes hold while they work for half an hour: memory, descriptors, threads, and what tables leave in Kafka.
+"""What processes hold while they work for half an hour: memory, descriptors, tasks, and what tables leave in Kafka.
 
 Processes are not ended in such a run, because what grows shows in those that live. Every sample is a line of
 `samples.jsonl`; the report has for each process how much of each there was after it had warmed up, and how that grew.
@@ -13,11 +13,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import linear_regression
 from typing import Any, Final, NamedTuple
+from urllib.request import urlopen
 
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from streams.supervisor import Child
 from tests.chaos.site import Site
 
 SAMPLE_S: Final = 5.0
@@ -26,7 +28,13 @@ WARM_S: Final = 300.0
 SAMPLES_MIN: Final = 10
 GROWTH_MAX: Final = 0.2
 """Of what there was, in an hour: more is a problem."""
-GROWTH_SEEN: Final[Mapping[str, float]] = {"rss_mib": 16.0, "mib": 16.0, "descriptors": 10.0, "threads": 4.0}
+GROWTH_SEEN: Final[Mapping[str, float]] = {
+    "rss_mib": 16.0,
+    "mib": 16.0,
+    "descriptors": 10.0,
+    "threads": 4.0,
+    "tasks": 10.0,
+}
 """In an hour: what grows by less is as good as flat, whatever its share is of the little that there was."""
 EAGER: Final = {
     "segment.ms": "20000",
@@ -37,6 +45,7 @@ EAGER: Final = {
 RETENTION: Final = {"BRH_DEDUPE_RETENTION_S": "60"}
 """How long closed transactions are remembered, for the same reason."""
 MIB: Final = 1 << 20
+BINDS: Final = {"bridge": "BRH_BRIDGE_BIND", "tracker": "BRH_API_BIND", "delivery": "BRH_DELIVERY_BIND"}
 
 
 class Slope(NamedTuple):
@@ -110,22 +119,30 @@ async def _sample(site: Site) -> None:
 
 def _now(site: Site) -> list[dict[str, Any]]:
     samples = [{"name": "changelogs", "pid": 0, "mib": _changelog_bytes(site.folder) / MIB}]
-    for name in (each.name for each in site.processes):
+    for child in site.processes:
         try:
-            process = psutil.Process(site.world.pid(name) or -1)
+            process = psutil.Process(site.world.pid(child.name) or -1)
             with process.oneshot():
-                samples.append(
-                    {
-                        "name": name,
-                        "pid": process.pid,
-                        "rss_mib": process.memory_info().rss / MIB,
-                        "descriptors": process.num_fds(),
-                        "threads": process.num_threads(),
-                    }
-                )
-        except (psutil.Error, ValueError):
-            continue  # it is being started
+                sample = {
+                    "name": child.name,
+                    "pid": process.pid,
+                    "rss_mib": process.memory_info().rss / MIB,
+                    "descriptors": process.num_fds(),
+                    "threads": process.num_threads(),
+                }
+            samples.append({**sample, "tasks": _tasks(child)})
+        except (psutil.Error, OSError, ValueError):
+            continue  # it is being started, or stands still
     return samples
+
+
+def _tasks(child: Child) -> int:
+    """As the process tells it. Raises OSError, ValueError."""
+    bind = child.env[BINDS[child.name.partition("-")[0]]]
+    with urlopen(f"http://{bind}/metrics", timeout=SAMPLE_S) as answer:
+        told = answer.read().decode()
+    (line,) = (line for line in told.splitlines() if line.startswith("brh_tasks "))
+    return int(float(line.split()[1]))
 
 
 def _changelog_bytes(folder: Path) -> int:

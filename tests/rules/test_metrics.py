@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge import metrics
@@ -105,3 +107,19 @@ def test_what_is_settled_is_forgotten_also_where_nobody_asks() -> None:
     for tag in range(1, 10_001):
         ages.came(tag, 2.0 * tag, tag)
     assert len(ages._moments) <= 2
+
+
+async def test_tasks_are_counted_when_somebody_looks() -> None:
+    async def tasks() -> int:
+        answer = await Exposition(Kind.BRIDGE).get(make_mocked_request("GET", "/metrics"))
+        assert isinstance(answer.body, bytes)
+        (line,) = (line for line in answer.body.decode().splitlines() if line.startswith("brh_tasks "))
+        return int(float(line.split()[1]))
+
+    before = await tasks()
+    waiting = [asyncio.create_task(asyncio.Event().wait()) for _ in range(7)]
+    assert await tasks() == before + 7
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(waiting)
+    assert await tasks() == before

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from streams import assemble
 from streams.asked import Asked
-from tables import accept, deadlines, messages, receipts, rules, tiling
+from tables import accept, deadlines, messages, receipts, rules, tiling, watermarks
 from tables import due as wanting
 from tables.accept import Taken
 from tests.teeth.bugs import Put, bug
@@ -57,6 +57,19 @@ def wrong_tiling(put: Put) -> None:
 def own_clock(put: Put) -> None:
     """Producers are late by the broker's clock, so an outage of ours abandons them."""
     put(deadlines.Clock, "passed", lambda self, deadline, _limits: self.now >= deadline.at)
+
+
+@bug("rules/test_watermarks.py::test_the_watermark_is_what_all_can_answer_for")
+def set_clock_believed(put: Put) -> None:
+    """A bridge's claim counts also where it lies ahead of the partition's clock, because that was set back."""
+    hear = watermarks.hear
+
+    def believing(known: Any, said: Any, at: Any, silence_s: float) -> Any:
+        heard = hear(known, said, at, silence_s)
+        bridges = {**heard.bridges, said.bridge: watermarks.Heard(at, said.reached)}
+        return replace(heard, bridges=bridges, reached=watermarks._reached(known, bridges, heard.owed))
+
+    put(watermarks, "hear", believing)
 
 
 @bug("rules/test_completing.py::test_a_new_owner_tries_first_before_it_gives_up")
