@@ -232,9 +232,7 @@ ORPHANS = counter(
     Kind.DELIVERY,
     labels=_BY_TYPE,
 )
-RACES_LOST = counter(
-    "brh_outcome_races_lost", "Outcomes that somebody else had written in the meantime.", Kind.DELIVERY
-)
+RACES_LOST = counter("brh_outcome_races_lost", "Outcomes that somebody else had written meanwhile.", Kind.DELIVERY)
 OWN_CONFLICTS = counter(
     "brh_outcome_own_conflicts",
     "Outcomes that an earlier attempt of the same request had written, whose answer was lost.",
