@@ -130,11 +130,12 @@ class Azure:
 
 
 @pytest_asyncio.fixture
-async def azure(tmp_path: Path) -> AsyncIterator[Azure]:
+async def azure(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Azure]:
+    """The parameter, where there is one: what its certificate is for."""
     authority = Authority(tmp_path)
     azure = Azure(tmp_path, authority)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*authority.sign("azure", "IP:127.0.0.1"))
+    context.load_cert_chain(*authority.sign("azure", getattr(request, "param", "IP:127.0.0.1")))
     runner = web.AppRunner(azure.app())
     await runner.setup()
     ports = []
@@ -185,3 +186,11 @@ async def test_a_token_is_not_sent_in_the_clear(azure: Azure) -> None:
     assert code == 1
     assert printed.startswith("SettingsError: BRH_BLOB_ACCOUNT_URL: must begin with https://"), printed
     assert (azure.given, azure.entered) == ([], [])
+
+
+@pytest.mark.parametrize("azure", ["DNS:elsewhere.example"], indirect=True)
+async def test_an_account_with_a_certificate_for_another_name_is_shown_nothing(azure: Azure) -> None:
+    code, printed = await azure.enter(azure.managed())
+    assert code == 1
+    assert "certificate is not valid for '127.0.0.1'" in printed.splitlines()[-1], printed
+    assert azure.entered == []
