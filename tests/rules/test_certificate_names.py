@@ -1,4 +1,4 @@
-"""A broker whose certificate is for another name is not spoken to: it is told nothing, and we say what is wrong.
+"""A broker whose certificate is for another name, or whose TLS is old, is told nothing, and we say what is wrong.
 
 There is no broker here. Who refuses does so before the first byte, and who does not is heard beginning to speak.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -89,10 +90,34 @@ CLIENTS: Final[list[Client]] = [lane, publisher, notices, setup_rabbitmq, facts,
 ERRORS: Final = (ssl.SSLCertVerificationError, AMQPError, LaneClosed, CliError, KafkaConnectionError, OSError)
 
 
-async def speak(client: Client, certificate_for: tuple[str, str], folder: Path) -> tuple[bytes, str]:
+async def with_old_tls(port: int, authority: Authority) -> None:
+    """Somebody who takes what no client of ours does."""
+    context = old(ssl.create_default_context(cafile=authority.certificate))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.write(b"A")
+    await reader.read()
+    writer.close()
+    raise ConnectionError("it went well")
+
+
+def old(context: ssl.SSLContext) -> ssl.SSLContext:
+    """The same, with TLS 1.1 at most."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # which is the point
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+async def speak(
+    client: Client,
+    certificate_for: tuple[str, str],
+    folder: Path,
+    change: Callable[[ssl.SSLContext], ssl.SSLContext] = lambda context: context,
+) -> tuple[bytes, str]:
     """What a broker with such a certificate hears first, and what its client says."""
     authority = Authority(folder)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context = change(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
     context.load_cert_chain(*authority.sign(*certificate_for))
     heard = b""
 
@@ -129,3 +154,9 @@ async def test_who_has_a_certificate_for_the_name_we_asked_for_is_spoken_to(clie
     heard, said = await speak(client, OURS, tmp_path)
     assert heard == (b"\0" if client in (facts, setup_kafka) else b"A")
     assert "certificate" not in said
+
+
+@pytest.mark.parametrize("client", [*CLIENTS, with_old_tls], ids=lambda client: client.__name__)
+async def test_nobody_of_ours_speaks_an_older_tls_than_1_2(client: Client, tmp_path: Path) -> None:
+    heard, _ = await speak(client, OURS, tmp_path, old)
+    assert heard == (b"A" if client is with_old_tls else b"")
