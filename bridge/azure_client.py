@@ -89,8 +89,14 @@ def _client(
         )
     except ValueError as error:
         # Not as the cause: the SDK's text may quote what it was given, and that may hold a key.
-        wrong = "BLOB_API_VERSION" if "API version" in str(error) else "BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"
-        raise SettingsError(f"BRH_{wrong}: the storage client does not understand it") from None
+        raise SettingsError(_not_understood(str(error))) from None
+
+
+def _not_understood(said: str) -> str:
+    if "only supported with HTTPS" in said:
+        return "BRH_BLOB_ACCOUNT_URL: must begin with https://, because a token is never sent in the clear"
+    wrong = "BLOB_API_VERSION" if "API version" in said else "BLOB_CONNECTION_STRING or BRH_BLOB_ACCOUNT_URL"
+    return f"BRH_{wrong}: the storage client does not understand it"
 
 
 def is_emulator(url: str) -> bool:

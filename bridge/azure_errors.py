@@ -56,7 +56,9 @@ def _translated(error: AzureError, what: str) -> BlobsError:
     if code_of(error) == _NO_CONTAINER:
         return BlobsRefused(f"{could_not}: create the container with `brh setup`, or correct BRH_BLOB_CONTAINER")
     status = error.status_code if isinstance(error, HttpResponseError) else None
-    if isinstance(error, ClientAuthenticationError) or status in {401, 403}:
+    if isinstance(error, ClientAuthenticationError) and status is None:  # nobody asked storage: there is no token
+        return BlobsRefused(f"{could_not}: give this process an identity (docs/how-to/least-privilege.md)")
+    if status in {401, 403}:
         return BlobsRefused(f"{could_not}: give this identity the role Storage Blob Data Contributor on the container")
     if _may_pass(status, code_of(error)):
         return BlobsUnavailable(f"{could_not}: try again later")

@@ -43,7 +43,11 @@ class Facts:
         )
 
     async def __aenter__(self) -> Self:
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()  # what it began does not end by itself
+            raise
         try:
             found = len(await self._producer.partitions_for(self._topic))
         except KafkaError as error:

@@ -68,6 +68,13 @@ class Gathering:
         elif transaction not in self._timers:
             self._timers[transaction] = self._loop.call_at(hand.ripe_at, self._work, transaction)
 
+    def give_up(self) -> None:
+        """Begin nothing more: what waits in a hand is delivered again."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._hands.clear()
+
     def _work(self, transaction: str) -> None:
         """Begin a batch, or wait for one to be ripe."""
         if (timer := self._timers.pop(transaction, None)) is not None:

@@ -57,6 +57,13 @@ class Intake(ABC):
                     else:
                         await asyncio.sleep(POLL_S)
 
+    async def give_up(self) -> None:
+        """End what is still in hand. To be called when no lane is open any more: nothing of it can be settled then."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)

@@ -74,6 +74,11 @@ class PayloadIntake(Intake):
         """Something is in hand; small payloads that wait for neighbours have no task yet."""
         return super().busy or self._gathering.busy
 
+    async def give_up(self) -> None:
+        """End what is still in hand; what waits for neighbours has no task yet."""
+        self._gathering.give_up()
+        await super().give_up()
+
     async def _large(self, queue: str, incoming: Incoming, message: PayloadMessage, body: StreamedBody) -> None:
         hold = self._outlets.hold()
         received = datetime.now(UTC)

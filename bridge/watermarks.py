@@ -38,7 +38,8 @@ MARGIN: Final = 0.1
 """Share of the silence that is left for messages to be given back in, and for clocks that do not run alike."""
 WORDS_MIN: Final = 2
 """How often the bridge must be able to speak before it has to give up, so that one lost word costs nothing."""
-LEAVE_TIMEOUT_S: Final = 5.0
+LEAVE_TIMEOUT_S: Final = 2.0
+"""Of the farewell; unheard, others wait for this bridge until it has been silent for long enough."""
 
 
 def unheard_max_s(settings: BridgeSettings, heartbeat_s: float) -> float:

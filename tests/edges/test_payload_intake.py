@@ -188,6 +188,28 @@ async def test_who_ends_does_not_wait_for_ever(bridge: Bridge) -> None:
     await lane.close()
 
 
+async def test_who_gives_up_what_he_has_in_hand_settles_nothing_and_makes_no_mistake(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = await bridge.lane()
+    bridge.storage_fails = ALWAYS
+    bridge.broker.send(*payload(1, content_of(LARGE)), *payload(2, b"small", ordinal=2))
+    await eventually(lambda: bridge.intake._gathering._working and bridge.memory.held_bytes > LARGE)
+    monkeypatch.setattr(hand_module, "LINGER_S", 60)
+    bridge.broker.send(*payload(3, b"waits for neighbours", ordinal=3))
+    await eventually(lambda: bridge.intake._gathering._hands)
+    lane.drain()
+    await bridge.intake.finish(0.01)
+    await lane.close()
+    bridge.storage_fails = 0
+    async with asyncio.timeout(5):
+        await bridge.intake.give_up()
+        await bridge.intake.give_up()
+    assert not bridge.intake.busy
+    assert bridge.broker.settled == []
+    assert bridge.facts == []
+
+
 async def test_a_bridge_that_gave_everything_back_comes_back_when_storage_does(hasty: Bridge) -> None:
     storage = hasty.outlets.storage
     lanes = Lanes(

@@ -198,6 +198,8 @@ async def test_every_answer_keeps_browsers_on_the_safe_side(trackers: list[HttpT
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Cache-Control"] == "no-store"
         assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+        assert response.headers["Referrer-Policy"] in ("no-referrer", "same-origin")
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "Server" not in response.headers
 
 

@@ -18,8 +18,10 @@ from jsonschema import ValidationError
 from jsonschema.validators import validator_for
 from pydantic_settings import BaseSettings
 
+from bridge.amqp_connection import CLOSE_TIMEOUT_S
 from bridge.service import DRAIN_MAX_S
 from bridge.settings import BridgeSettings
+from bridge.watermarks import LEAVE_TIMEOUT_S
 from streams.cli import COMMANDS
 from streams.settings import ClientSettings, DeliverySettings, TrackerSettings
 from tests.support.compose import FILE, OURS, ROOT, SERVICES, environment
@@ -198,6 +200,10 @@ def test_what_grafana_shows_is_there() -> None:
 def test_a_container_may_end_in_its_own_time() -> None:
     for name, service in OURS.items():
         assert float(service["stop_grace_period"].removesuffix("s")) > DRAIN_MAX_S, name
+
+
+def test_a_bridge_ends_within_the_time_that_whoever_ends_it_gives_by_default() -> None:
+    assert DRAIN_MAX_S + CLOSE_TIMEOUT_S + LEAVE_TIMEOUT_S < 10
 
 
 def test_our_containers_write_only_where_they_keep_something() -> None:

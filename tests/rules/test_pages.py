@@ -91,6 +91,8 @@ async def get(tracker: HttpTracker, path: str, status: int = 200) -> Markup:
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
+        assert [each for each in ("base-uri 'none'", "frame-ancestors 'none'") if each not in policy] == []
+        assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert (response.headers.get("Refresh") == "2") == (status == 503)
         assert (response.headers.get("Retry-After") == "1") == (status == 503)
     page = Markup(text)

@@ -18,6 +18,7 @@ from bridge.lanes import Lanes
 from bridge.memory import Memory
 from bridge.outlets import Outlets
 from bridge.payloads import PayloadIntake
+from bridge.service import DRAIN_MAX_S
 from bridge.settings import BridgeSettings
 from bridge.watermarks import Watermarks
 from streams.topics import Topics
@@ -168,9 +169,9 @@ class SimBridge(Process):
         """As `bridge.service.Bridge.on_stop`."""
         for lanes in self._lanes:
             lanes.drain()
-        await asyncio.gather(*(intake.finish(30.0) for intake in self._intakes))
-        for lanes in self._lanes:
-            await lanes.stop()
+        await asyncio.gather(*(intake.finish(DRAIN_MAX_S) for intake in self._intakes))
+        await asyncio.gather(*(lanes.stop() for lanes in self._lanes))
+        await asyncio.gather(*(intake.give_up() for intake in self._intakes))
         await self._watermarks.stop()
         self.exit("stopped")
 
