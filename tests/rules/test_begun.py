@@ -37,7 +37,16 @@ from tests.support.result import START
 ROOT = Path(__file__).parents[2]
 RULES: list[dict[str, Any]] = yaml.safe_load((ROOT / "ops/prometheus/rules.yml").read_text())["groups"][0]["rules"]
 NAMED = (metrics.REFUSED, metrics.STORAGE_REQUESTS, metrics.LANES_CLOSED, metrics.REJECTED)
-OF_TYPE = (metrics.CONFLICTS, metrics.ORPHANS, metrics.OUTCOMES, metrics.TOLD_SECONDS, metrics.GAPS, metrics.LATE)
+OF_TYPE = (
+    metrics.CONFLICTS,
+    metrics.CONFLICTING_FACTS,
+    metrics.DUPLICATES,
+    metrics.GAPS,
+    metrics.LATE,
+    metrics.ORPHANS,
+    metrics.OUTCOMES,
+    metrics.TOLD_SECONDS,
+)
 
 
 @pytest.fixture(autouse=True)
