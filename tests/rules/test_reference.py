@@ -211,11 +211,11 @@ class Reference(RuleBasedStateMachine):
         self.book >> delivered(outcome)
         self.model.outcome = self.model.outcome or outcome
 
+    @precondition(lambda self: self.model.created_s is not None)  # or the host passes over it
     @rule(outcome=st.sampled_from(OUTCOMES))
     def refused(self, outcome: str) -> None:
         self.book >> refused(outcome)
         model = self.model
-        model.begin()
         if model.outcome is None and model.verdict is not None and model.verdict[0] == outcome:
             model.refusals += 1
             model.next_try_s = model.now_s + min(60, 2 ** (model.refusals - 1))
