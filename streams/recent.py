@@ -49,8 +49,9 @@ class Recent:
         self._brought: dict[str, dict[str, int]] = {}
 
     def brought(self, transaction_id: str) -> Mapping[str, int]:
-        """Offsets of the records that brought what a transaction remembers by itself, as far as they were taken here.
+        """Offsets of the records that brought what a transaction remembers by itself, as far as they are known here.
 
+        Only of transactions of which something is known here, so that nothing is kept of those that were forgotten.
         By `problem_key` for problems, by id for commands.
         """
         return self._brought.get(transaction_id, {})
@@ -80,15 +81,18 @@ class Recent:
             for kind, text, at in _told_by(list(together)):
                 self._add(transaction.id, Happened(at, kind, text, offset))
         found = {row.fact.id: row.offset for row in rows if isinstance(row, CommandRow)}
-        by_moment = {datetime.fromisoformat(each.occurred_at): each for each in transaction.problems}
-        for row in rows if by_moment else ():
-            if (problem := by_moment.get(row.at)) is not None:
-                found[problem_key(problem.occurred_at, problem.code)] = row.offset
-        self._brought[transaction.id] = found
+        moments = {datetime.fromisoformat(each.occurred_at) for each in transaction.problems}
+        offsets = {row.at: row.offset for row in rows if row.at in moments} if moments else {}
+        for each in transaction.problems:
+            if (offset := offsets.get(datetime.fromisoformat(each.occurred_at))) is not None:
+                found[problem_key(each.occurred_at, each.code)] = offset
+        if transaction.id in self._by_transaction:
+            self._brought[transaction.id] = found
 
     def learned(self, before: Transaction | None, after: Transaction, record: Record) -> None:
         """What a transaction remembers by itself, after a record: its problems and commands, without their offsets."""
-        if before is not None and before.problems is after.problems and before.commands is after.commands:
+        same = before is not None and before.problems is after.problems and before.commands is after.commands
+        if same or after.id not in self._by_transaction:
             return
         old = frozenset(_remembered(before)) if before is not None else frozenset()
         known = {**dict.fromkeys(old), **self.brought(after.id)}

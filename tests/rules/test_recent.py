@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from playbook import START, T1, command, delivered, header, payload
+from msgspec.structs import replace
+from playbook import START, T1, Playbook, command, delivered, header, payload
 from tracker import MINE, Tracker
 
 from streams.explained import EVENTS_MAX, explanation
@@ -96,6 +97,7 @@ def test_a_new_owner_finds_in_the_rows_what_records_have_brought(tracker: Tracke
 
 
 def test_those_that_heard_nothing_for_longest_are_forgotten_first() -> None:
+    book = Playbook() >> header(a=1) >> command("extend", extend=60.0)
     recent = Recent()
     record = Record(0, 1, datetime.now(UTC), None, None)
     for number in range(TRANSACTIONS_MAX):
@@ -103,6 +105,12 @@ def test_those_that_heard_nothing_for_longest_are_forgotten_first() -> None:
     recent.asked(KeepAlive("e", "T-0", 1), record)
     recent.asked(KeepAlive("e", "one more", 1), record)
     assert recent.of("T-1") == ()
+    known = replace(book.transaction, id="T-1")
+    recent.learned(None, known, record)
+    recent.recovered(known, [])
+    assert recent._brought == {}, "nothing is kept of what was forgotten"
+    recent.learned(None, replace(known, id="T-0"), record)
+    assert list(recent.brought("T-0").values()) == [1]
     assert len(recent.of("T-0")) == 2
     assert recent.of("one more") == (
         Happened(record.at, "asked", "The delivery was asked to keep the blocks in storage.", 1),
