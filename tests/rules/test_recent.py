@@ -96,6 +96,22 @@ def test_a_new_owner_finds_in_the_rows_what_records_have_brought(tracker: Tracke
     assert told(tracker) == kept, "but not that something brought nothing new, nor what was asked for"
 
 
+def test_a_new_owner_knows_how_many_messages_contradicted_as_the_readable_row_tells(tracker: Tracker) -> None:
+    tracker.tell(header(a=3, on_conflict="keep-first"))
+    for body in "xyzuv":
+        tracker.tell(payload("a", 1, of=3, body=body))
+    tracker.tick()
+    tracker.assembler.forget()
+    tracker.tick()
+    known = tracker.assembler.known(T1)
+    assert known is not None
+    assert known.contradictions == {"conflicting-payload": 4}, "of which only the first ones have rows"
+    tracker.tell(payload("a", 1, of=3, body="w"))
+    again = tracker.assembler.known(T1)
+    assert again is not None
+    assert again.contradictions == {"conflicting-payload": 5}
+
+
 def test_those_that_heard_nothing_for_longest_are_forgotten_first() -> None:
     book = Playbook() >> header(a=1) >> command("extend", extend=60.0)
     recent = Recent()
